@@ -1,0 +1,544 @@
+//! Runs a convolution: brings images in, hands out tasks, and calls the micro-kernel tile by tile.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::kernel::{LANES, MOST_PIXELS, Start, Tile, most_pixels, select, vectors_for};
+use super::packed::{Pair, Prepared};
+use super::plan::{Cut, FEW_EXAMPLES, MOST_EXAMPLES, Unit, part};
+use crate::error::{Error, Result};
+use crate::kernels::stage::{Sink, Source};
+use crate::memory::Scratch;
+use crate::parallel::{Context, Shards};
+use crate::simd::{Kernel, Tier, Vector};
+
+/// Elements of packed weights that stay in the second-level cache from one unit to the next.
+const NEAR_WEIGHTS: usize = (128 << 10) / 4;
+/// Bytes of rows that are copied into planes at a time.
+const STAGE_BYTES: usize = 16 << 10;
+
+/// All of a convolution of `n` examples; see [`super::forward`] and [`super::backward_data`].
+pub(super) fn run(
+    context: &Context,
+    prepared: &Prepared,
+    n: usize,
+    source: &dyn Source,
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+    sink: &dyn Sink,
+) -> Result<()> {
+    let op = "convolution";
+    let same = |what: &'static str, expected: usize, actual: usize| {
+        if expected == actual { Ok(()) } else { Err(Error::Shape { op, what, expected, actual }) }
+    };
+    let len = n.checked_mul(prepared.write.len()).ok_or(Error::Overflow { op, what: "the result" })?;
+    same("the length of the result", len, y.len())?;
+    if let Some(bias) = bias {
+        same("the length of the bias", prepared.write.c, bias.len())?;
+    }
+    if n == 0 {
+        return Ok(());
+    }
+    let cut = Cut::new(prepared, n);
+    let y = Shards::new(y);
+    // Where an example is divided, whoever finishes its last part hands it on.
+    let finished = [const { AtomicUsize::new(0) }; FEW_EXAMPLES];
+    let failed = Mutex::new(Ok(()));
+    context.tasks(cut.tasks(), |index| {
+        let task = || -> Result<Range<usize>> {
+            let mut done = 0..0;
+            for unit in cut.units(prepared, index) {
+                done = unit.examples.clone();
+                let images = Images::load(context, prepared, &unit, source)?;
+                tiles(context, prepared, &images, &unit, bias, y.as_mut_ptr())?;
+            }
+            Ok(done)
+        };
+        match task() {
+            Ok(examples) => {
+                for e in examples {
+                    if cut.parts() == 1 || finished[e].fetch_add(1, Ordering::AcqRel) + 1 == cut.parts() {
+                        let len = prepared.write.len();
+                        // SAFETY: all parts of the example are written, and nobody else has it any more.
+                        sink.finish(context.isa(), e, unsafe { y.slice(e * len..(e + 1) * len) });
+                    }
+                }
+            }
+            Err(error) => *failed.lock().unwrap_or_else(PoisonError::into_inner) = Err(error),
+        }
+    })?;
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A few whole examples on the calling thread.
+pub(super) fn run_here(
+    context: &Context,
+    prepared: &Prepared,
+    x: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+) -> Result<()> {
+    let op = "convolution";
+    let n = x.len() / prepared.read.len();
+    for (what, expected, actual) in [
+        ("the length of the examples", n * prepared.read.len(), x.len()),
+        ("the length of the result", n * prepared.write.len(), y.len()),
+        ("the length of the bias", prepared.write.c, bias.map_or(prepared.write.c, <[f32]>::len)),
+    ] {
+        if expected != actual {
+            return Err(Error::Shape { op, what, expected, actual });
+        }
+    }
+    let source = crate::kernels::stage::Plain::new(x, prepared.read.h, prepared.read.w, prepared.read.c);
+    let bands = prepared.write.h.div_ceil(prepared.layout.blocking.rows.min(prepared.write.h));
+    let groups = n.div_ceil(if bands > 1 { 1 } else { prepared.layout.blocking.examples.min(MOST_EXAMPLES) });
+    for group in 0..groups {
+        for band in 0..bands {
+            let unit = Unit {
+                examples: part(group, groups, n),
+                rows: part(band, bands, prepared.write.h),
+                vectors: 0..prepared.write.c.div_ceil(LANES),
+            };
+            let images = Images::load(context, prepared, &unit, &source)?;
+            tiles(context, prepared, &images, &unit, bias, y.as_mut_ptr())?;
+        }
+    }
+    Ok(())
+}
+
+/// The images of a unit as the micro-kernel reads them.
+struct Images<'a> {
+    /// Row 0 (which need not be there) of each example, in the first plane.
+    examples: [*const f32; MOST_EXAMPLES],
+    /// From one block of channels to the next.
+    plane: usize,
+    /// What lies behind the last row in memory, if the images lie there: most likely what is wanted next.
+    next: *const f32,
+    /// Keeps the copies alive.
+    _copy: Option<Scratch<'a, f32>>,
+}
+
+impl<'a> Images<'a> {
+    fn load(context: &'a Context, prepared: &Prepared, unit: &Unit, source: &dyn Source) -> Result<Self> {
+        let (read, layout) = (prepared.read, prepared.layout);
+        let depth = layout.blocking.depth;
+        let mut examples = [std::ptr::null(); MOST_EXAMPLES];
+        let mut in_place = [None; MOST_EXAMPLES];
+        for (slot, e) in in_place.iter_mut().zip(unit.examples.clone()) {
+            *slot = source.in_place(e);
+            if let Some(image) = slot
+                && image.len() != read.len()
+            {
+                let (op, what) = ("convolution", "the length of an example");
+                return Err(Error::Shape { op, what, expected: read.len(), actual: image.len() });
+            }
+        }
+        let count = unit.examples.len();
+        let row = read.w * read.c;
+        let rows = rows_wanted(prepared, &unit.rows);
+        let last = count.checked_sub(1).and_then(|last| in_place[last]);
+        let next = last.map_or(std::ptr::null(), |image: &[f32]| image.as_ptr().wrapping_add(rows.end * row));
+        if !layout.blocking.planes && in_place[..count].iter().all(Option::is_some) {
+            for (to, image) in examples.iter_mut().zip(in_place.into_iter().flatten()) {
+                *to = image.as_ptr();
+            }
+            return Ok(Self { examples, plane: depth, next, _copy: None });
+        }
+        if !layout.blocking.planes {
+            let mut copy = context.scratch(count * rows.len() * row)?;
+            for (i, to) in copy.chunks_exact_mut(rows.len() * row).enumerate() {
+                let e = unit.examples.start + i;
+                source.load(context.isa(), e, rows.clone(), to, row);
+                examples[i] = to.as_ptr().wrapping_sub(rows.start * row);
+            }
+            return Ok(Self { examples, plane: depth, next: std::ptr::null(), _copy: Some(copy) });
+        }
+        // Planes: some rows at a time are computed or found, then dealt out by blocks of channels.
+        let (image, planes) = (rows.len() * layout.row, read.c.div_ceil(depth));
+        let plane = count * image;
+        let run = (STAGE_BYTES / (4 * row)).clamp(1, rows.len());
+        let mut stage = context.scratch(run * row)?;
+        let mut copy = context.scratch(planes * plane)?;
+        for i in 0..count {
+            let mut from = rows.start;
+            while from < rows.end {
+                let part = from..(from + run).min(rows.end);
+                let pixels = if let Some(image) = in_place[i] {
+                    &image[part.start * row..part.end * row]
+                } else {
+                    source.load(context.isa(), unit.examples.start + i, part.clone(), &mut stage, row);
+                    &stage[..part.len() * row]
+                };
+                let at = i * image + (part.start - rows.start) * layout.row;
+                context.dispatch(Deal { pixels, channels: read.c, depth, to: &mut copy[at..], plane })?;
+                from = part.end;
+            }
+            examples[i] = copy.as_ptr().wrapping_add(i * image).wrapping_sub(rows.start * layout.row);
+        }
+        Ok(Self { examples, plane, next, _copy: Some(copy) })
+    }
+}
+
+/// The rows to bring in for the written rows `writes`: all that are read, and so that together the bands of an example
+/// ask for every row, as [`Source::load`] promises.
+fn rows_wanted(prepared: &Prepared, writes: &Range<usize>) -> Range<usize> {
+    let (read, write) = (prepared.read.h, prepared.write.h);
+    let reach = |writes: &Range<usize>| prepared.rows.reach(writes).map_or(0..0, |(from, to)| from..to + 1);
+    let mut rows = reach(writes);
+    if writes.start == 0 {
+        rows.start = 0;
+    }
+    // Up to what any later band reads first.
+    let next = (writes.end..write).filter_map(|row| prepared.rows.reach(&(row..row + 1))).map(|(from, _)| from).min();
+    rows.end = rows.end.max(next.unwrap_or(read));
+    if rows.start > rows.end { rows.end..rows.end } else { rows }
+}
+
+/// Deals pixels out into planes of `depth` channels.
+struct Deal<'a> {
+    pixels: &'a [f32],
+    channels: usize,
+    depth: usize,
+    to: &'a mut [f32],
+    plane: usize,
+}
+
+impl Kernel for Deal<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Tier>(self, tier: S) {
+        for (p, pixel) in self.pixels.chunks_exact(self.channels).enumerate() {
+            for (b, from) in pixel.chunks(self.depth).enumerate() {
+                let to = &mut self.to[b * self.plane + p * self.depth..][..from.len()];
+                let (mut from, mut to) = (from.chunks_exact(LANES), to.chunks_exact_mut(LANES));
+                for (from, to) in (&mut from).zip(&mut to) {
+                    S::F32::load(tier, from).store(to);
+                }
+                to.into_remainder().copy_from_slice(from.remainder());
+            }
+        }
+    }
+}
+
+/// All tiles of a unit.
+fn tiles(
+    context: &Context,
+    prepared: &Prepared,
+    images: &Images<'_>,
+    unit: &Unit,
+    bias: Option<&[f32]>,
+    y: *mut f32,
+) -> Result<()> {
+    let blocking = prepared.layout.blocking;
+    let pixels = unit.examples.len() * unit.rows.len() * prepared.write.w;
+    // Tiles are at most six vectors wide where they do not repeat.
+    let vectors = blocking.vectors.saturating_mul(blocking.repeats).min(unit.vectors.len()).max(6);
+    let carried = if prepared.read.c > blocking.depth { pixels * vectors * LANES } else { 0 };
+    let mut carry = context.scratch(carried)?;
+    let carry = carry.as_mut_ptr();
+    context.dispatch(Tiles { prepared, images, unit, bias, y, carry, pixels })
+}
+
+struct Tiles<'a, 'b> {
+    prepared: &'a Prepared,
+    images: &'a Images<'b>,
+    unit: &'a Unit,
+    bias: Option<&'a [f32]>,
+    /// All examples that are written.
+    y: *mut f32,
+    /// Room for unfinished outputs of all pixels.
+    carry: *mut f32,
+    /// Pixels of the unit.
+    pixels: usize,
+}
+
+impl Kernel for Tiles<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Tier>(self, tier: S) {
+        let count = self.unit.vectors.len();
+        let most = self.prepared.layout.blocking.vectors.min(count);
+        let usual = (1..=most).rev().find(|&v| most_pixels::<S>(v) > 0).unwrap_or(1);
+        // Where pixels are few, tiles are wider.
+        let usual_repeats = self.prepared.layout.blocking.repeats;
+        for vectors in usual..=6.min(count).max(usual) {
+            let wanted = |pair: &Pair| {
+                let pixels = self.pixels(pair);
+                pixels > 0 && !pair.taps.is_empty() && vectors_for::<S>(pixels, count).max(usual) == vectors
+            };
+            if self.prepared.pairs.iter().any(wanted) {
+                self.pass(tier, vectors, if vectors == usual { usual_repeats } else { 1 }, wanted);
+            }
+        }
+        for pair in self.prepared.pairs.iter().filter(|pair| pair.taps.is_empty()) {
+            self.fill(tier, pair);
+        }
+    }
+}
+
+impl Tiles<'_, '_> {
+    /// The tiles of all pairs of classes that are `wanted`, `vectors` wide.
+    #[inline(always)]
+    fn pass<S: Tier>(&self, tier: S, vectors: usize, repeats: usize, wanted: impl Fn(&Pair) -> bool) {
+        let Self { prepared, images, unit, .. } = *self;
+        let blocking = prepared.layout.blocking;
+        // While this unit is computed, the next one is fetched.
+        let sweeps = unit.vectors.len().div_ceil(vectors.saturating_mul(repeats));
+        let visits = sweeps * prepared.read.c.div_ceil(blocking.depth);
+        let read = unit.examples.len() * unit.rows.len() * prepared.read.len() / prepared.write.h;
+        let written = unit.examples.len() * unit.rows.len() * prepared.write.w * prepared.write.c;
+        let end = (unit.examples.end - 1) * prepared.write.len() + unit.rows.end * prepared.write.w * prepared.write.c;
+        let mut ahead = [
+            Ahead::new(images.next, if images.next.is_null() { 0 } else { read }, visits * self.pixels),
+            Ahead::new(self.y.wrapping_add(end), written, visits * self.pixels),
+            Ahead::new(std::ptr::null(), 0, 0),
+        ];
+        let mut first = unit.vectors.start;
+        while first < unit.vectors.end {
+            // The widest tile that there is for what is left.
+            let left = vectors.min(unit.vectors.end - first);
+            let width = (1..=left).rev().find(|&v| most_pixels::<S>(v) > 0).unwrap_or(1);
+            let repeats = repeats.min((unit.vectors.end - first) / width);
+            let most = most_pixels::<S>(width).min(blocking.pixels).max(1);
+            let mut from = 0;
+            while from < prepared.read.c {
+                let channels = from..(from + blocking.depth).min(prepared.read.c);
+                let step = prepared.kernel_len() * LANES;
+                let w = &prepared.weights[first * prepared.vector_len() + channels.start * step..];
+                if prepared.weights.len() > NEAR_WEIGHTS {
+                    // The next block of weights: that of the next channels, or of the next vector.
+                    let len = channels.len() * step * width * repeats;
+                    ahead[2] = Ahead::new(w.as_ptr().wrapping_add(len), len, self.pixels);
+                }
+                let mut carry = self.carry;
+                for pair in prepared.pairs.iter().filter(|pair| wanted(pair)) {
+                    self.pair(tier, pair, first, (width, repeats), &channels, most, w, carry, &mut ahead);
+                    carry = carry.wrapping_add(self.pixels(pair) * width * repeats * LANES);
+                }
+                from = channels.end;
+            }
+            first += repeats * width;
+        }
+    }
+
+    /// Pixels of a pair of classes in this unit.
+    #[inline(always)]
+    fn pixels(&self, pair: &Pair) -> usize {
+        let prepared = self.prepared;
+        self.unit.examples.len()
+            * prepared.rows.classes[pair.row].within(&self.unit.rows).len()
+            * prepared.columns.classes[pair.column].len
+    }
+
+    /// All tiles of a pair of classes for a block of channels, at each pixel `repeats` tiles that are `width` vectors
+    /// wide from vector `first` on.
+    #[inline(always)]
+    fn pair<S: Tier>(
+        &self,
+        tier: S,
+        pair: &Pair,
+        first: usize,
+        (width, repeats): (usize, usize),
+        channels: &Range<usize>,
+        most: usize,
+        w: &[f32],
+        carry: *mut f32,
+        ahead: &mut [Ahead; 3],
+    ) {
+        let Self { prepared, images, .. } = *self;
+        let channel = first * LANES;
+        let taps = &prepared.taps[pair.taps.clone()];
+        let mut walk = self.walk(pair, channels.start / prepared.layout.blocking.depth * images.plane, channel);
+        let mut tile = Tile {
+            x: [std::ptr::null(); MOST_PIXELS],
+            y: [std::ptr::null_mut(); MOST_PIXELS],
+            repeats,
+            taps: taps.as_ptr(),
+            tap_count: taps.len(),
+            depth: channels.len(),
+            w: w.as_ptr().wrapping_offset(pair.start.weight),
+            w_vector: prepared.vector_len(),
+            last_lanes: (prepared.write.c - (first + repeats * width - 1) * LANES).min(LANES),
+            start: match self.bias {
+                _ if channels.start > 0 => Start::Carry,
+                Some(bias) => Start::Bias(bias[channel..].as_ptr()),
+                None => Start::Zero,
+            },
+            last: channels.end == prepared.read.c,
+            carry,
+        };
+        // Tiles as equal as can be: the first are one pixel larger than the others.
+        let pixels = self.pixels(pair);
+        let tiles = pixels.div_ceil(most);
+        let (small, larger) = (pixels / tiles, pixels % tiles);
+        for (pixels, tiles) in [(small + 1, larger), (small, tiles - larger)] {
+            let Some(kernel) = select::<S>(pixels, width) else {
+                assert!(tiles == 0, "no tile of {pixels} pixels by {width} vectors on {}", S::ISA);
+                continue;
+            };
+            for _ in 0..tiles {
+                walk.next(&mut tile, pixels);
+                for ahead in &mut *ahead {
+                    ahead.proceed(tier, pixels);
+                }
+                // SAFETY: the images, the outputs, the weights and the room for what is carried are there for every pixel
+                // and tap of the class, and tasks have disjoint outputs.
+                unsafe { kernel(tier, &tile) };
+                tile.carry = tile.carry.wrapping_add(pixels * repeats * width * LANES);
+            }
+        }
+    }
+
+    /// The outputs of pixels without taps.
+    #[inline(always)]
+    fn fill<S: Tier>(&self, tier: S, pair: &Pair) {
+        let channels = self.unit.vectors.start * LANES..(self.unit.vectors.end * LANES).min(self.prepared.write.c);
+        let mut walk = self.walk(pair, 0, channels.start);
+        for _ in 0..self.pixels(pair) {
+            let y = walk.y(walk.column);
+            for c in (0..channels.len()).step_by(LANES) {
+                // SAFETY: the channels of the pixel are within the outputs, and this task's own.
+                unsafe { S::F32::zero(tier).store_partial_ptr(y.wrapping_add(c), LANES.min(channels.len() - c)) };
+            }
+            walk.advance(1);
+        }
+    }
+
+    /// The pixels of a pair of classes, read from `plane` on and written from `channel` on.
+    #[inline(always)]
+    fn walk(&self, pair: &Pair, plane: usize, channel: usize) -> Walk<'_> {
+        let Self { prepared, images, unit, .. } = *self;
+        let (rows, columns) = (prepared.rows.classes[pair.row], prepared.columns.classes[pair.column]);
+        let (read, write) = (prepared.layout, prepared.write);
+        let within = rows.within(&unit.rows);
+        let mut walk = Walk {
+            images: &images.examples,
+            first_read: (plane + rows.read(within.start) * read.row + columns.read * read.pixel)
+                .wrapping_add_signed(pair.start.image),
+            read_row: rows.read_step * read.row,
+            read_column: columns.read_step * read.pixel,
+            first_write: self.y.wrapping_add(
+                unit.examples.start * write.len()
+                    + (rows.write(within.start) * write.w + columns.write) * write.c
+                    + channel,
+            ),
+            write_row: rows.write_step * write.w * write.c,
+            write_column: columns.write_step * write.c,
+            write_example: write.len(),
+            rows: within.len(),
+            columns: columns.len,
+            example: 0,
+            row: 0,
+            column: 0,
+            x_row: std::ptr::null(),
+            y_row: std::ptr::null_mut(),
+        };
+        walk.enter();
+        walk
+    }
+}
+
+/// A run of memory that is fetched into the second-level cache little by little, while tiles are computed.
+struct Ahead {
+    at: *const f32,
+    /// Cache lines to go.
+    lines: usize,
+    /// Lines in all, and the pixels that they are spread over.
+    total: usize,
+    pixels: usize,
+    /// What is due, in lines times `pixels`.
+    due: usize,
+}
+
+impl Ahead {
+    /// `len` elements from `at` on, while `pixels` pixels are computed.
+    #[inline(always)]
+    fn new(at: *const f32, len: usize, pixels: usize) -> Self {
+        let lines = len.div_ceil(LANES);
+        Self { at, lines, total: lines, pixels, due: 0 }
+    }
+    /// Fetches what is due after `pixels` more pixels.
+    #[inline(always)]
+    fn proceed<S: Tier>(&mut self, tier: S, pixels: usize) {
+        self.due += self.total * pixels;
+        while self.due >= self.pixels && self.lines > 0 {
+            tier.prefetch_far(self.at);
+            self.at = self.at.wrapping_add(LANES);
+            self.due -= self.pixels;
+            self.lines -= 1;
+        }
+    }
+}
+
+/// The pixels of a pair of classes one after the other: columns fastest, then rows, then examples.
+struct Walk<'a> {
+    images: &'a [*const f32; MOST_EXAMPLES],
+    /// From the start of an image to where the way of the first pixel starts (modulo the address space), and on from there
+    /// to the next row and column.
+    first_read: usize,
+    read_row: usize,
+    read_column: usize,
+    /// What the first pixel writes, and from there on.
+    first_write: *mut f32,
+    write_row: usize,
+    write_column: usize,
+    write_example: usize,
+    rows: usize,
+    columns: usize,
+    /// The next pixel.
+    example: usize,
+    row: usize,
+    column: usize,
+    /// Where the way of the first pixel of its row starts, and what it writes.
+    x_row: *const f32,
+    y_row: *mut f32,
+}
+
+impl Walk<'_> {
+    /// Puts the next `count` pixels into the tile.
+    #[inline(always)]
+    fn next(&mut self, tile: &mut Tile, count: usize) {
+        if self.column + count <= self.columns {
+            // All places are filled: that is one vector operation or two, and nobody looks at the rest.
+            let column = self.column;
+            tile.x = std::array::from_fn(|i| self.x(column + i));
+            tile.y = std::array::from_fn(|i| self.y(column + i));
+            self.advance(count);
+        } else {
+            for i in 0..count {
+                (tile.x[i], tile.y[i]) = (self.x(self.column), self.y(self.column));
+                self.advance(1);
+            }
+        }
+    }
+    #[inline(always)]
+    fn x(&self, column: usize) -> *const f32 {
+        self.x_row.wrapping_add(column.wrapping_mul(self.read_column))
+    }
+    #[inline(always)]
+    fn y(&self, column: usize) -> *mut f32 {
+        self.y_row.wrapping_add(column.wrapping_mul(self.write_column))
+    }
+    /// Goes on by `count` pixels, at most to the end of the row.
+    #[inline(always)]
+    fn advance(&mut self, count: usize) {
+        self.column += count;
+        if self.column == self.columns {
+            self.column = 0;
+            self.row += 1;
+            if self.row == self.rows {
+                (self.row, self.example) = (0, self.example + 1);
+            }
+            self.enter();
+        }
+    }
+    /// Finds the row.
+    #[inline(always)]
+    fn enter(&mut self) {
+        // Beyond the last example there is nothing, and nobody asks.
+        let image = self.images.get(self.example).copied().unwrap_or(std::ptr::null());
+        self.x_row = image.wrapping_add(self.first_read.wrapping_add(self.row * self.read_row));
+        self.y_row = self.first_write.wrapping_add(self.example * self.write_example + self.row * self.write_row);
+    }
+}

@@ -1,0 +1,276 @@
+//! The settings and their profiles.
+
+use serde::{Deserialize, Serialize};
+
+use super::images::settings::{Images, Patch, Plain};
+use super::theory::data::Counts;
+use super::theory::network::Shape;
+use crate::config::Profile;
+use crate::error::{Error, Result};
+
+/// All settings of the experiment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The network of the theory.
+    pub theory: Theory,
+    /// The images, and the network that trains on them.
+    pub images: Images,
+    /// The experiment with patches.
+    pub patch: Patch,
+    /// The experiment on images as they are.
+    pub plain: Plain,
+}
+
+/// The network of the theory and its training. Time is the sum of the step sizes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Theory {
+    /// Seeds for each arm; 0 leaves this part out.
+    pub seeds: u64,
+    /// Dimension of the P patterns.
+    pub d: usize,
+    /// Training examples with a P pattern alone, for both labels together.
+    pub p_only: usize,
+    /// Those with a Q pattern alone.
+    pub q_only: usize,
+    /// Those with both.
+    pub both: usize,
+    /// Hidden units that read P.
+    pub units_p: usize,
+    /// Hidden units that read Q.
+    pub units_q: usize,
+    /// Length of `z` (the paper: 1).
+    pub scale: f64,
+    /// `r`: length of `zeta` over that of `z`.
+    pub opening: f64,
+    /// The least `alpha` (the paper: 0).
+    pub alpha_min: f64,
+    /// `tau0`: standard deviation of the first weights.
+    pub tau: f64,
+    /// The large learning rate `eta1`, and the time step at which small ones are simulated.
+    pub step: f64,
+    /// `D1 = eta1 tau_xi^2`: the noise of the large learning rate.
+    pub temperature: f64,
+    /// `eta2 / eta1`, and so `D2 / D1`.
+    pub ratio: f64,
+    /// `lambda` while the learning rate is large. Zero afterwards, and in the arms with a small one.
+    pub weight_decay: f64,
+    /// Annealing at a training loss below `epsilon1 + q log 2`.
+    pub epsilon1: f64,
+    /// The end at a training loss below `epsilon2`.
+    pub epsilon2: f64,
+    /// Annealing at this time at the latest.
+    pub time1: f64,
+    /// The end this much later at the latest; small learning rates have both times together.
+    pub time2: f64,
+    /// The time in which changed activation patterns are counted.
+    pub window: f64,
+    /// Test examples with P alone, and as many with both.
+    pub test: usize,
+}
+
+impl Settings {
+    /// The settings of a profile.
+    #[must_use]
+    pub fn of(profile: Profile) -> Self {
+        // Found on the seeds 100 to 117; CALIBRATION.md has the map.
+        let quick = Theory {
+            seeds: 3,
+            d: 16,
+            p_only: 4,
+            q_only: 6,
+            both: 22,
+            units_p: 64,
+            units_q: 131_072,
+            scale: 28.0,
+            opening: 0.15,
+            alpha_min: 0.5,
+            tau: 0.25,
+            step: 0.12,
+            temperature: 0.00125,
+            ratio: 0.001,
+            weight_decay: 0.01,
+            epsilon1: 0.1,
+            epsilon2: 0.05,
+            time1: 300.0,
+            time2: 1000.0,
+            window: 1.2,
+            test: 2000,
+        };
+        let theory = match profile {
+            Profile::Smoke => Theory { seeds: 2, units_q: 512, time1: 24.0, time2: 24.0, test: 200, ..quick },
+            Profile::Quick => quick,
+            // Twice the dimension and the examples.
+            Profile::Standard | Profile::Paper => Theory {
+                seeds: 10,
+                d: 32,
+                p_only: 8,
+                q_only: 12,
+                both: 44,
+                temperature: 0.00075,
+                weight_decay: 0.006,
+                time1: 800.0,
+                time2: 2000.0,
+                test: 4000,
+                ..quick
+            },
+        };
+        Self { theory, images: images(profile), patch: patch(profile), plain: plain(profile) }
+    }
+
+    /// Whether the settings make sense together.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names the setting.
+    pub fn check(&self) -> Result<()> {
+        let Self { theory, images, patch, plain } = self;
+        theory.check()?;
+        images.check()?;
+        patch.check(images.size)?;
+        if [theory.seeds, patch.seeds, plain.seeds] == [0; 3] {
+            return Err(Error::Usage {
+                message: "theory.seeds, patch.seeds and plain.seeds are all 0, and nothing is left".to_owned(),
+                help: "give one of them a seed".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Found on seeds from 100 on; CALIBRATION.md has the grid.
+fn images(profile: Profile) -> Images {
+    let standard = Images {
+        source: "auto".to_owned(),
+        size: 16,
+        nuisance: 1.0,
+        train: 6000,
+        test: 9800,
+        watched: 2000,
+        network: "wrn-10-1".to_owned(),
+        batch: 64,
+        epochs: 40,
+        anneal: 21,
+        large: 0.1,
+        small: 0.01,
+        noise: 0.4,
+        momentum: 0.9,
+        weight_decay: 5e-4,
+        every: 2,
+    };
+    match profile {
+        Profile::Smoke => Images {
+            train: 200,
+            test: 100,
+            watched: 50,
+            batch: 20,
+            epochs: 4,
+            anneal: 3,
+            every: 1,
+            size: 8,
+            ..standard
+        },
+        // A smaller batch gives more steps for the same work, and with rates twice as large the patch is learned in time.
+        Profile::Quick => Images {
+            train: 2500,
+            test: 2000,
+            watched: 500,
+            batch: 32,
+            epochs: 28,
+            anneal: 11,
+            large: 0.2,
+            small: 0.02,
+            ..standard
+        },
+        Profile::Standard | Profile::Paper => standard,
+    }
+}
+
+fn patch(profile: Profile) -> Patch {
+    let standard = Patch {
+        seeds: 3,
+        side: 4,
+        carrier: 1.25,
+        separation: 0.25,
+        stretch: 1.75,
+        clean: 0.2,
+        alone: 0.2,
+        split: "fixed".to_owned(),
+        test: 500,
+    };
+    match profile {
+        Profile::Smoke => Patch { seeds: 2, test: 50, side: 2, ..standard },
+        Profile::Quick => Patch { seeds: 2, separation: 0.5, ..standard },
+        Profile::Standard | Profile::Paper => standard,
+    }
+}
+
+fn plain(profile: Profile) -> Plain {
+    match profile {
+        Profile::Smoke | Profile::Quick => Plain { seeds: 2 },
+        Profile::Standard | Profile::Paper => Plain { seeds: 3 },
+    }
+}
+
+impl Theory {
+    /// The numbers of training examples.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts { p_only: self.p_only, q_only: self.q_only, both: self.both }
+    }
+
+    /// All training examples.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.p_only + self.q_only + self.both
+    }
+
+    /// The sizes of the network.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        let Self { d, units_p, units_q, scale, opening, .. } = *self;
+        Shape { d, units_p, units_q, scale: scale as f32, opening: opening as f32 }
+    }
+
+    /// Whether the settings make sense together.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names the setting.
+    pub fn check(&self) -> Result<()> {
+        let even = |n: usize| n.is_multiple_of(2);
+        let sizes = [
+            ("d", (1..=100_000).contains(&self.d), "from 1 to 100,000"),
+            ("p_only", self.p_only > 0 && even(self.p_only), "even and positive"),
+            ("q_only", self.q_only > 0 && even(self.q_only), "even and positive"),
+            ("both", self.both > 0 && even(self.both) && self.total() <= 100_000, "even and positive"),
+            ("units_p", self.units_p > 0 && even(self.units_p), "even and positive"),
+            ("units_q", self.units_q > 0 && even(self.units_q), "even and positive"),
+            ("test", self.test > 0 && even(self.test), "even and positive"),
+            ("alpha_min", (0.0..1.0).contains(&self.alpha_min), "in [0, 1)"),
+        ];
+        let positive = [
+            ("scale", self.scale),
+            ("opening", self.opening),
+            ("tau", self.tau),
+            ("step", self.step),
+            ("ratio", self.ratio),
+            ("epsilon1", self.epsilon1),
+            ("epsilon2", self.epsilon2),
+            ("time1", self.time1),
+            ("time2", self.time2),
+            ("window", self.window),
+        ];
+        let positive = positive.map(|(name, x)| (name, x > 0.0 && x.is_finite(), "positive"));
+        let others = [("temperature", self.temperature), ("weight_decay", self.weight_decay)];
+        let others = others.map(|(name, x)| (name, x >= 0.0 && x.is_finite(), "zero or positive"));
+        for (name, fits, must) in sizes.into_iter().chain(positive).chain(others) {
+            if !fits {
+                return Err(Error::Usage {
+                    message: format!("the setting theory.{name} must be {must}"),
+                    help: "`regularity list` names the settings of each experiment".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}

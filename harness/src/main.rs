@@ -1,0 +1,5 @@
+//! The command line `regularity`.
+
+fn main() -> std::process::ExitCode {
+    regularity::cli::main()
+}
