@@ -6,6 +6,15 @@ use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Sub};
 use super::Isa;
 use super::soft_fma;
 
+/// Keeps a comparison and the choice that follows it apart, where the compiler would join them to another operation.
+///
+/// On AArch64 LLVM compiles `if a > 0 { a } else { 0 }` to FMAXNM, which is the same but for a signalling NaN: that comes
+/// out as a quiet one, not as `0`. Elsewhere this is nothing (x86's MAX is defined as the written choice).
+#[inline(always)]
+fn as_written(comparison: bool) -> bool {
+    if cfg!(target_arch = "aarch64") { std::hint::black_box(comparison) } else { comparison }
+}
+
 /// `f32` or `f64`: the element types of the engine.
 pub trait Real:
     Copy
@@ -39,12 +48,12 @@ pub trait Real:
     /// `if self > b { self } else { b }`, the lane operation `max`.
     #[inline(always)]
     fn max_select(self, b: Self) -> Self {
-        if self > b { self } else { b }
+        if as_written(self > b) { self } else { b }
     }
     /// `if self < b { self } else { b }`, the lane operation `min`.
     #[inline(always)]
     fn min_select(self, b: Self) -> Self {
-        if self < b { self } else { b }
+        if as_written(self < b) { self } else { b }
     }
     /// The value as `f64`, exactly.
     fn to_f64(self) -> f64;

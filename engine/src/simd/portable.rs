@@ -5,7 +5,7 @@ use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Sub};
 
 use super::operators::{binary, unary};
 use super::soft_fma::{fma_f32_lanes, fma_f64_lanes};
-use super::{Bits, Isa, Mask, Tier, Vector};
+use super::{Bits, Isa, Mask, Real, Tier, Vector};
 
 /// The token of the portable tier; every CPU has it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -132,11 +132,11 @@ macro_rules! float_vector {
             }
             #[inline(always)]
             fn max(self, b: Self) -> Self {
-                Self(from_fn(|i| if self.0[i] > b.0[i] { self.0[i] } else { b.0[i] }))
+                Self(from_fn(|i| self.0[i].max_select(b.0[i])))
             }
             #[inline(always)]
             fn min(self, b: Self) -> Self {
-                Self(from_fn(|i| if self.0[i] < b.0[i] { self.0[i] } else { b.0[i] }))
+                Self(from_fn(|i| self.0[i].min_select(b.0[i])))
             }
             #[inline(always)]
             fn to_bits(self) -> $B {
@@ -160,7 +160,7 @@ macro_rules! float_vector {
                 let mut half = $lanes / 2;
                 while half > 0 {
                     for i in 0..half {
-                        lanes[i] = if lanes[i] > lanes[i + half] { lanes[i] } else { lanes[i + half] };
+                        lanes[i] = lanes[i].max_select(lanes[i + half]);
                     }
                     half /= 2;
                 }

@@ -1,5 +1,7 @@
 //! Each row of the table of edge cases: vectors of each tier against the scalar definition.
 
+use std::hint::black_box;
+
 use super::super::{Bits, Isa, Kernel, Real, Tier, Vector};
 use super::{Failures, Random, cases, hex, run_on, same_number, specials};
 
@@ -68,9 +70,9 @@ rows! { tier, V, E, a, b, c;
     "select(a < b | b < c, a, c)", Bits, V::select(a.lt(b) | b.lt(c), a, c), if a < b || b < c { a } else { c };
     "a.max(b)", Bits, a.max(b), if a > b { a } else { b };
     "a.min(b)", Bits, a.min(b), if a < b { a } else { b };
-    "a.max(0)", Bits, a.max(V::zero(tier)), if a > E::ZERO { a } else { E::ZERO };
-    "max(0, a)", Bits, V::zero(tier).max(a), if E::ZERO > a { E::ZERO } else { a };
-    "min(0, a)", Bits, V::zero(tier).min(a), if E::ZERO < a { E::ZERO } else { a };
+    "a.max(0)", Bits, a.max(V::zero(tier)), if black_box(a > E::ZERO) { a } else { E::ZERO };
+    "max(0, a)", Bits, V::zero(tier).max(a), if black_box(E::ZERO > a) { E::ZERO } else { a };
+    "min(0, a)", Bits, V::zero(tier).min(a), if black_box(E::ZERO < a) { E::ZERO } else { a };
     "to_bits, to_float", Bits, a.to_bits().to_float(), a;
     "bits: a & b", Bits, (a.to_bits() & b.to_bits()).to_float(), on_bits(a.bits() & b.bits());
     "bits: a | b", Bits, (a.to_bits() | b.to_bits()).to_float(), on_bits(a.bits() | b.bits());
