@@ -1,6 +1,7 @@
 //! aarch64 Advanced SIMD: four registers hold the lanes, in ascending order.
 
 use core::arch::aarch64::*;
+use core::arch::asm;
 use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Sub};
 
 use pulp::NullaryFnOnce;
@@ -168,11 +169,27 @@ fn fold_max_2(x: float64x2_t) -> f64 {
     if x0 > x1 { x0 } else { x1 }
 }
 
+/// Defines a function that gives the result of a comparison back, as something of which the compiler knows nothing: it
+/// joins `select(0 < a, a, 0)` to FMAXNM otherwise, which is the same but for a signalling NaN.
+macro_rules! as_written {
+    ($name:ident, $mask:ty) => {
+        #[inline(always)]
+        fn $name(mut mask: $mask) -> $mask {
+            // SAFETY: no instruction at all; the register holds what it held.
+            unsafe { asm!("/* {0:v} */", inout(vreg) mask, options(pure, nomem, nostack, preserves_flags)) };
+            mask
+        }
+    };
+}
+as_written!(as_written_32, uint32x4_t);
+as_written!(as_written_64, uint64x2_t);
+
 macro_rules! float_vector {
     ($V:ident, $elem:ty, $lanes:literal, $quarter:literal, $M:ident, $B:ident,
      $dup:ident, $ld1:ident, $st1:ident,
      $add:ident, $sub:ident, $mul:ident, $div:ident, $neg:ident, $fma:ident, $sqrt:ident, $abs:ident,
-     $lt:ident, $le:ident, $eq:ident, $select:ident, $to_int:ident, $fold:ident, $fold_max:ident) => {
+     $lt:ident, $le:ident, $eq:ident, $as_written:ident, $select:ident, $to_int:ident, $fold:ident,
+     $fold_max:ident) => {
         binary! { $V:
             Add::add, |a, b| Self(four!($add(a.0, b.0)));
             Sub::sub, |a, b| Self(four!($sub(a.0, b.0)));
@@ -258,11 +275,11 @@ macro_rules! float_vector {
             #[inline(always)]
             fn max(self, b: Self) -> Self {
                 // Not FMAX: that returns NaN for NaN, and +0 of two zeros.
-                Self::select(b.lt(self), self, b)
+                Self::select($M(b.lt(self).0.map($as_written)), self, b)
             }
             #[inline(always)]
             fn min(self, b: Self) -> Self {
-                Self::select(self.lt(b), self, b)
+                Self::select($M(self.lt(b).0.map($as_written)), self, b)
             }
             #[inline(always)]
             fn to_bits(self) -> $B {
@@ -287,13 +304,13 @@ float_vector! {
     F32, f32, 16, 4, M16, U32,
     vdupq_n_f32, vld1q_f32, vst1q_f32,
     vaddq_f32, vsubq_f32, vmulq_f32, vdivq_f32, vnegq_f32, vfmaq_f32, vsqrtq_f32, vabsq_f32,
-    vcltq_f32, vcleq_f32, vceqq_f32, vbslq_f32, vreinterpretq_u32_f32, fold_4, fold_max_4
+    vcltq_f32, vcleq_f32, vceqq_f32, as_written_32, vbslq_f32, vreinterpretq_u32_f32, fold_4, fold_max_4
 }
 float_vector! {
     F64, f64, 8, 2, M8, U64,
     vdupq_n_f64, vld1q_f64, vst1q_f64,
     vaddq_f64, vsubq_f64, vmulq_f64, vdivq_f64, vnegq_f64, vfmaq_f64, vsqrtq_f64, vabsq_f64,
-    vcltq_f64, vcleq_f64, vceqq_f64, vbslq_f64, vreinterpretq_u64_f64, fold_2, fold_max_2
+    vcltq_f64, vcleq_f64, vceqq_f64, as_written_64, vbslq_f64, vreinterpretq_u64_f64, fold_2, fold_max_2
 }
 
 macro_rules! bits {

@@ -21,7 +21,7 @@ pub use overrides::{Override, nearest};
 
 use crate::error::{Error, Result};
 
-/// The first seed of reported runs. Calibration takes seeds from 1000 on.
+/// The first seed of reported runs. Calibration takes seeds from 100 on.
 pub const DEFAULT_SEED: u64 = 1;
 
 /// How large a run is. Each experiment has its own settings for each.
