@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Blocking;
-use super::kernel::{ALayout, Errand, Finish, Interleaved, MicroKernel, RowMajor, Start, Strided, Tile, pitch, select};
+use super::kernel::{ALayout, Errand, Finish, Interleaved, MicroKernel, RowMajor, Start, Tile, pitch, select};
 use super::pack::{PackedLayout, pack_a_panel, pack_b_block};
 use super::plan::{Plan, Request, panel, panels};
 use super::prepacked::{lanes, packed_b_len};
@@ -17,7 +17,7 @@ use crate::tensor::{MatMut, MatRef};
 /// Where panels of A come from.
 #[derive(Clone, Copy)]
 enum ASource<'a, T: Real> {
-    /// From the caller's matrix: in place, or packed by each task panel by panel.
+    /// From the caller's matrix, packed by each task panel by panel.
     Plain(MatRef<'a, T>),
     /// Packed beforehand: blocks of k, in each all rows at the pitch.
     Packed(&'a [T], PackedLayout),
@@ -77,7 +77,6 @@ pub(super) fn run<T: Real>(
         a_max_height: if let Left::Packed(a) = a { Some(a.height) } else { None },
         a_depth: if let Left::Packed(a) = a { Some(a.depth) } else { None },
         b_packed_vectors: if let Right::Packed(b) = b { Some(b.vectors) } else { None },
-        a_in_place: options.alpha == T::ONE && matches!(a, Left::Plain(_)),
         b_in_place: matches!(b, Right::Plain(b) if b.col_stride() == 1),
     };
     // A C whose columns run through memory is the transposed product's C. Multiplication commutes, so the chains are
@@ -210,7 +209,7 @@ fn run_task<S: Tier, T: Real>(tier: S, job: &Job<'_, T>, index: usize) -> Result
     let Blocking { height, vectors, depth, .. } = job.plan.blocking;
     let width = vectors * lanes::<T>();
     let (rows, cols) = job.plan.task(index, job.m, job.n);
-    let packs_a = matches!(job.a, ASource::Plain(_)) && !job.plan.a_in_place;
+    let packs_a = matches!(job.a, ASource::Plain(_));
     // The slack is for whole vectors where an interleaved panel has fewer rows.
     let panel_len = if packs_a { height * pitch::<T>() + lanes::<T>() } else { 0 };
     let block_columns = match job.b {
@@ -228,7 +227,6 @@ fn run_task<S: Tier, T: Real>(tier: S, job: &Job<'_, T>, index: usize) -> Result
     let mut running =
         Running { job, rows, cols, a: [a0, a1], b: [b0, b1], staging: &mut staging, errands: [Errand::NONE; 2] };
     match job.a {
-        ASource::Plain(_) if job.plan.a_in_place => running.all_blocks::<S, Strided>(tier),
         ASource::Plain(a) if PackedLayout::of(&a) == PackedLayout::RowMajor => running.all_blocks::<S, RowMajor>(tier),
         ASource::Packed(_, PackedLayout::RowMajor) => running.all_blocks::<S, RowMajor>(tier),
         _ => running.all_blocks::<S, Interleaved>(tier),
@@ -300,7 +298,14 @@ impl<T: Real> Running<'_, '_, T> {
                     // SAFETY: the errand is within its matrix and its buffer.
                     unsafe { errand.proceed(tier, errand.burst) };
                 }
-                self.tile(tier, kernel, &rows, block, q, self.b_ahead(block, q, next));
+                let c_next = if q + 1 < column_panels {
+                    self.c_place(rows.start, self.column_panel(block, q + 1).start)
+                } else if p + 1 < row_panels {
+                    self.c_place(panel(p + 1, &self.rows, height).start, block.cols.start)
+                } else {
+                    next.map_or(std::ptr::null_mut(), |next| self.c_place(self.rows.start, next.cols.start))
+                };
+                self.tile(tier, kernel, &rows, block, q, c_next, self.b_ahead(block, q, next));
             }
             // SAFETY: the errand is within A and its buffer.
             unsafe { self.errands[0].proceed(tier, usize::MAX) };
@@ -319,7 +324,7 @@ impl<T: Real> Running<'_, '_, T> {
     /// Whether panels of A are copied by the micro-kernel: they run along memory, and no factor is applied.
     fn copies_a(&self) -> bool {
         matches!(self.job.a, ASource::Plain(a) if self.job.alpha == T::ONE
-            && !self.job.plan.a_in_place && (a.col_stride() == 1 || a.row_stride() == 1))
+            && (a.col_stride() == 1 || a.row_stride() == 1))
     }
     /// Whether blocks of B are copied by the micro-kernel: their rows run along memory.
     fn copies_b(&self) -> bool {
@@ -345,7 +350,9 @@ impl<T: Real> Running<'_, '_, T> {
             rows: if length == 0 { 0 } else { lines },
             vectors,
             last: length - vectors.saturating_sub(1) * lanes::<T>(),
-            panel_vectors: usize::MAX,
+            // No panels; but a run is not to be as long as a row.
+            panel_vectors: 4,
+            panel_stride: 4 * lanes::<T>(),
             ..Errand::NONE
         }
     }
@@ -390,10 +397,10 @@ impl<T: Real> Running<'_, '_, T> {
         }
     }
 
-    /// Packs one panel of A for a block, unless A is packed or read in place.
+    /// Packs one panel of A for a block, unless A is packed.
     #[inline(always)]
     fn pack_a<S: Tier>(&mut self, tier: S, p: usize, block: &Block) {
-        if let (ASource::Plain(a), false) = (&self.job.a, self.job.plan.a_in_place) {
+        if let ASource::Plain(a) = &self.job.a {
             let rows = panel(p, &self.rows, self.job.plan.blocking.height);
             pack_a_panel(tier, a, rows, block.steps.clone(), self.job.alpha, PackedLayout::of(a), self.a[0]);
         }
@@ -425,17 +432,13 @@ impl<T: Real> Running<'_, '_, T> {
         first..(first + self.width()).min(block.cols.end)
     }
 
-    /// Where the micro-kernel finds the rows of a panel of A, and its strides if it is read in place.
+    /// Where the micro-kernel finds the rows of a panel of A.
     #[inline(always)]
-    fn a_panel(&self, rows: &Range<usize>, block: &Block) -> (*const T, (usize, usize)) {
+    fn a_panel(&self, rows: &Range<usize>, block: &Block) -> *const T {
         match self.job.a {
-            ASource::Plain(a) if self.job.plan.a_in_place => {
-                let first = rows.start * a.row_stride() + block.steps.start * a.col_stride();
-                (a.data().as_ptr().wrapping_add(first), (a.row_stride(), a.col_stride()))
-            }
-            ASource::Plain(_) => (self.a[0].as_ptr(), (0, 0)),
+            ASource::Plain(_) => self.a[0].as_ptr(),
             ASource::Packed(packed, _) => {
-                (packed.as_ptr().wrapping_add((block.number * self.job.m + rows.start) * pitch::<T>()), (0, 0))
+                packed.as_ptr().wrapping_add((block.number * self.job.m + rows.start) * pitch::<T>())
             }
         }
     }
@@ -462,6 +465,12 @@ impl<T: Real> Running<'_, '_, T> {
         }
     }
 
+    /// Where an element of C is.
+    fn c_place(&self, row: usize, column: usize) -> *mut T {
+        let c = &self.job.c;
+        c.c.as_mut_ptr().wrapping_add(row * c.row_stride + column * c.col_stride)
+    }
+
     /// One tile of C for one block.
     #[inline(always)]
     fn tile<S: Tier>(
@@ -471,12 +480,13 @@ impl<T: Real> Running<'_, '_, T> {
         rows: &Range<usize>,
         block: &Block,
         q: usize,
+        c_next: *const T,
         b_ahead: isize,
     ) {
         let job = self.job;
         let columns = self.column_panel(block, q);
         let vectors = columns.len().div_ceil(lanes::<T>());
-        let (a, a_strides) = self.a_panel(rows, block);
+        let a = self.a_panel(rows, block);
         let (b, b_step) = self.b_panel(q, block);
         let start = match job.start {
             _ if block.number > 0 => Start::Load,
@@ -493,15 +503,15 @@ impl<T: Real> Running<'_, '_, T> {
         } else {
             Finish::Continue
         };
-        let c = job.c.c.as_mut_ptr().wrapping_add(rows.start * job.c.row_stride + columns.start * job.c.col_stride);
+        let c = self.c_place(rows.start, columns.start);
         let mut tile = Tile {
             depth: block.steps.len(),
             a,
-            a_strides,
             b,
             b_step,
             c,
             c_row: job.c.row_stride,
+            c_next,
             last_columns: columns.len() - (vectors - 1) * lanes::<T>(),
             start,
             finish,

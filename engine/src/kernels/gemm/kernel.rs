@@ -10,6 +10,11 @@ use crate::simd::{Real, Tier, Vector};
 const PITCH_BYTES: usize = 25 * 64;
 /// Steps of k between two groups of prefetches.
 const STEPS: usize = 4;
+/// Steps of k between two runs of an errand: a run has a cost of its own.
+const ERRAND_STEPS: usize = 16;
+/// Vectors of arithmetic between asking for C and the end of a tile, in groups of steps: some hundred cycles, a trip to
+/// the third-level cache and back.
+const C_AHEAD: usize = 112;
 
 /// Distance in elements between the rows of a panel of packed A.
 pub(super) const fn pitch<T>() -> usize {
@@ -58,8 +63,6 @@ pub(super) struct Tile<T> {
     pub depth: usize,
     /// First element of A's panel.
     pub a: *const T,
-    /// Strides of A between rows and between steps of k, for [`Strided`] only.
-    pub a_strides: (usize, usize),
     /// First element of B's panel; each step of k has `NV` whole vectors, adjacent.
     pub b: *const T,
     /// Distance in elements between steps of k in B.
@@ -68,6 +71,8 @@ pub(super) struct Tile<T> {
     pub c: *mut T,
     /// Distance in elements between rows of C.
     pub c_row: usize,
+    /// The first element of C of the tile that comes next, for prefetching; anything if there is none.
+    pub c_next: *const T,
     /// Columns of the last vector that exist, 1 to LANES.
     pub last_columns: usize,
     pub start: Start<T>,
@@ -78,7 +83,7 @@ pub(super) struct Tile<T> {
     pub errands: *mut [Errand<T>; 2],
 }
 
-/// A rectangle of memory to be copied into packed form, a few vectors every [`STEPS`] steps of k: so the loads and
+/// A rectangle of memory to be copied into packed form, a few vectors every [`ERRAND_STEPS`] steps of k: so the loads and
 /// stores of packing, and the misses under them, hide beneath the arithmetic.
 ///
 /// The errand goes on from tile to tile until it is done.
@@ -99,15 +104,14 @@ pub(super) struct Errand<T> {
     pub panel_vectors: usize,
     /// From the first vector of a panel to the first of the next.
     pub panel_stride: usize,
-    /// Vectors for each group of steps, done by the micro-kernel.
+    /// Vectors for each run, done by the micro-kernel.
     pub pace: usize,
     /// Vectors before each tile, done by the driver.
     pub burst: usize,
     /// Vectors of the current row that are done.
     pub done: usize,
-    /// Where the next vector goes, relative to the row's place, and how many of its panel are there.
+    /// Where the next panel's vectors go, relative to the row's place.
     pub offset: usize,
-    pub in_panel: usize,
 }
 
 impl<T: Real> Errand<T> {
@@ -125,7 +129,6 @@ impl<T: Real> Errand<T> {
         burst: 0,
         done: 0,
         offset: 0,
-        in_panel: 0,
     };
 
     /// Sets the pace so that the errand is done within `tiles` tiles of `depth` steps, and asks for the first two rows.
@@ -138,57 +141,58 @@ impl<T: Real> Errand<T> {
                 );
             }
         }
-        let (total, groups) = (self.rows * self.vectors, depth / STEPS * tiles);
-        if total < groups || groups == 0 {
+        let (total, runs) = (self.rows * self.vectors, depth / ERRAND_STEPS * tiles);
+        if total < runs || runs == 0 {
             // Little to copy: a short run before each tile costs less than interrupting the arithmetic.
             (self.burst, self.pace) = (total.div_ceil(tiles.max(1)), 0);
         } else {
-            (self.burst, self.pace) = (0, total.div_ceil(groups));
+            (self.burst, self.pace) = (0, total.div_ceil(runs));
         }
         self
     }
 
-    /// Does the next `count` vectors.
+    /// Does the next `count` vectors, and what is left of the last one's panel.
     ///
     /// # Safety
     /// The source is readable and the copy writable for all the rows, and nobody else uses the copy.
     #[inline(always)]
     pub(super) unsafe fn proceed<S: Tier>(&mut self, tier: S, mut count: usize) {
         let lanes = T::V::<S>::LANES;
+        // The same place two rows on: far enough ahead for main memory, and few enough lines to stay cached whatever the
+        // distance between rows is.
+        let ahead = self.from_stride.wrapping_mul(2);
+        let copy = |from: *const T, to: *mut T| {
+            tier.prefetch(from.wrapping_add(ahead));
+            // SAFETY: the caller's promise.
+            unsafe { T::V::<S>::load_ptr(tier, from).store_ptr(to) }
+        };
         while count > 0 && self.rows > 0 {
-            // A run within one row and one panel; its last vector may be partial.
-            let run = count.min(self.vectors - self.done).min(self.panel_vectors - self.in_panel);
-            let whole = if self.done + run == self.vectors { run - 1 } else { run };
+            // What there is of a panel in this row; the row's last vector may be partial.
+            let left = self.vectors - self.done;
+            let here = left.min(self.panel_vectors);
+            let whole = if left == here && self.last < lanes { here - 1 } else { here };
             let from = self.from.wrapping_add(self.done * lanes);
             let to = self.to.wrapping_add(self.offset);
-            // The same place two rows on: far enough ahead for main memory, and few enough lines to stay cached
-            // whatever the distance between rows is.
-            let ahead = from.wrapping_add(self.from_stride.wrapping_mul(2));
-            // SAFETY: the caller's promise.
-            unsafe {
-                for v in 0..whole {
-                    tier.prefetch(ahead.wrapping_add(v * lanes));
-                    T::V::<S>::load_ptr(tier, from.add(v * lanes)).store_ptr(to.add(v * lanes));
-                }
-                if whole < run {
-                    tier.prefetch(ahead.wrapping_add(whole * lanes));
-                    let last = from.add(whole * lanes);
-                    T::V::<S>::load_partial_ptr(tier, last, self.last).store_ptr(to.add(whole * lanes));
-                }
+            if whole > 0 {
+                copy(from, to);
             }
-            count -= run;
-            self.done += run;
-            self.offset += run * lanes;
-            self.in_panel += run;
-            if self.in_panel == self.panel_vectors {
-                self.offset += self.panel_stride - self.panel_vectors * lanes;
-                self.in_panel = 0;
+            for v in 1..whole {
+                copy(from.wrapping_add(v * lanes), to.wrapping_add(v * lanes));
             }
+            if whole < here {
+                let from = from.wrapping_add(whole * lanes);
+                tier.prefetch(from.wrapping_add(ahead));
+                // SAFETY: the caller's promise.
+                unsafe { T::V::<S>::load_partial_ptr(tier, from, self.last).store_ptr(to.wrapping_add(whole * lanes)) };
+            }
+            count = count.saturating_sub(here);
+            self.done += here;
+            self.offset += self.panel_stride;
             if self.done == self.vectors {
                 self.from = self.from.wrapping_add(self.from_stride);
                 self.to = self.to.wrapping_add(self.to_stride);
                 self.rows -= 1;
-                (self.done, self.offset, self.in_panel) = (0, 0, 0);
+                (self.done, self.offset) = (0, 0);
             }
         }
     }
@@ -196,12 +200,10 @@ impl<T: Real> Errand<T> {
 
 /// How a panel of A lies in memory.
 pub(super) trait ALayout {
-    /// The widest tile that is compiled for the layout, in vectors.
-    const MOST_VECTORS: usize = 4;
     /// Distance in elements between the elements of row `i` and row `0` at one k.
-    fn row<T>(i: usize, tile: &Tile<T>) -> usize;
+    fn row<T>(i: usize) -> usize;
     /// Distance in elements between steps of k.
-    fn step<T, const H: usize>(tile: &Tile<T>) -> usize;
+    fn step<const H: usize>() -> usize;
 }
 
 /// Packed, k adjacent within a row and the rows at a constant [`pitch`]: packing a row-major A is plain copying, and
@@ -211,42 +213,26 @@ pub(super) struct RowMajor;
 /// Packed, the `H` rows of one k adjacent: packing a column-major A is plain copying.
 #[derive(Debug)]
 pub(super) struct Interleaved;
-/// A as the caller has it.
-#[derive(Debug)]
-pub(super) struct Strided;
-
 impl ALayout for RowMajor {
     #[inline(always)]
-    fn row<T>(i: usize, _: &Tile<T>) -> usize {
+    fn row<T>(i: usize) -> usize {
         i * pitch::<T>()
     }
     #[inline(always)]
-    fn step<T, const H: usize>(_: &Tile<T>) -> usize {
+    fn step<const H: usize>() -> usize {
         1
     }
 }
 impl ALayout for Interleaved {
     #[inline(always)]
-    fn row<T>(i: usize, _: &Tile<T>) -> usize {
+    fn row<T>(i: usize) -> usize {
         i
     }
     #[inline(always)]
-    fn step<T, const H: usize>(_: &Tile<T>) -> usize {
+    fn step<const H: usize>() -> usize {
         H
     }
 }
-impl ALayout for Strided {
-    const MOST_VECTORS: usize = 1;
-    #[inline(always)]
-    fn row<T>(i: usize, tile: &Tile<T>) -> usize {
-        i * tile.a_strides.0
-    }
-    #[inline(always)]
-    fn step<T, const H: usize>(tile: &Tile<T>) -> usize {
-        tile.a_strides.1
-    }
-}
-
 /// A compiled micro-kernel.
 ///
 /// # Safety of calls
@@ -260,7 +246,7 @@ pub(super) fn select<S: Tier, T: Real, A: ALayout>(h: usize, nv: usize) -> Optio
     macro_rules! table {
         ($($nv:literal: $($h:literal)*;)*) => {
             match (nv, h) {
-                $($(($nv, $h) if const { $h <= max_height::<S>($nv) && $nv <= A::MOST_VECTORS } => Some(entry::<S, T, A, $h, $nv>),)*)*
+                $($(($nv, $h) if const { $h <= max_height::<S>($nv) } => Some(entry::<S, T, A, $h, $nv>),)*)*
                 _ => None,
             }
         };
@@ -315,28 +301,32 @@ unsafe fn entry<S: Tier, T: Real, A: ALayout, const H: usize, const NV: usize>(t
 unsafe fn run<S: Tier, T: Real, A: ALayout, const H: usize, const NV: usize>(tier: S, tile: &Tile<T>) {
     // SAFETY: every access below is one that the caller promised to be valid.
     unsafe {
-        // C is wanted at the end of the block, so its lines are asked for now.
-        for i in 0..H {
-            for v in 0..NV {
-                tier.prefetch(tile.c.wrapping_add(i * tile.c_row + v * T::V::<S>::LANES));
-            }
+        // The largest tiles run errands under their arithmetic, and ask for C when it is nearly wanted, lest it is gone
+        // again by then. The others, at the edges of a product and in skinny ones, have little to hide errands under, and
+        // do what is due before it, which is far less code.
+        let large = const { 2 * H * NV > accumulators::<S>() };
+        let [first, second] = &mut *tile.errands;
+        if !large {
+            prefetch_tile::<S, T, H, NV>(tier, tile.c, tile.c_row);
+            proceed_apart::<S, T>(tier, first, tile.depth / ERRAND_STEPS);
+            proceed_apart::<S, T>(tier, second, tile.depth / ERRAND_STEPS);
         }
         let mut acc = begin::<S, T, H, NV>(tier, tile);
         let (mut a, mut b) = (tile.a, tile.b);
-        let [first, second] = &mut *tile.errands;
-        // The largest tiles run errands under their arithmetic. The others, at the edges of a product and in skinny ones,
-        // have little to hide them under, and do what is due before it, which is far less code.
-        let hides = const { 2 * H * NV > accumulators::<S>() };
-        if !hides {
-            proceed_apart::<S, T>(tier, first, tile.depth / STEPS);
-            proceed_apart::<S, T>(tier, second, tile.depth / STEPS);
-        }
-        for _ in 0..tile.depth / STEPS {
-            if hides && first.pace > 0 {
-                first.proceed(tier, first.pace);
+        let groups = tile.depth / STEPS;
+        let ask = groups.saturating_sub(const { C_AHEAD / (H * NV) });
+        for group in 0..groups {
+            if large && group % const { ERRAND_STEPS / STEPS } == 0 {
+                if first.pace > 0 {
+                    first.proceed(tier, first.pace);
+                }
+                if second.pace > 0 {
+                    second.proceed(tier, second.pace);
+                }
             }
-            if hides && second.pace > 0 {
-                second.proceed(tier, second.pace);
+            if large && group == ask {
+                prefetch_tile::<S, T, H, NV>(tier, tile.c, tile.c_row);
+                prefetch_tile::<S, T, H, NV>(tier, tile.c_next, tile.c_row);
             }
             if tile.b_ahead != 0 {
                 for i in 0..STEPS {
@@ -358,13 +348,23 @@ unsafe fn run<S: Tier, T: Real, A: ALayout, const H: usize, const NV: usize>(tie
     }
 }
 
-/// What an errand owes for `groups` groups of steps, as a call of its own.
+/// Asks for the lines of a tile of C.
+#[inline(always)]
+fn prefetch_tile<S: Tier, T: Real, const H: usize, const NV: usize>(tier: S, c: *const T, row: usize) {
+    for i in 0..H {
+        for v in 0..NV {
+            tier.prefetch(c.wrapping_add(i * row + v * T::V::<S>::LANES));
+        }
+    }
+}
+
+/// What an errand owes for `runs` runs, as a call of its own.
 ///
 /// # Safety
 /// As for [`Errand::proceed`].
 #[inline(never)]
-unsafe fn proceed_apart<S: Tier, T: Real>(tier: S, errand: &mut Errand<T>, groups: usize) {
-    let count = errand.pace * groups;
+unsafe fn proceed_apart<S: Tier, T: Real>(tier: S, errand: &mut Errand<T>, runs: usize) {
+    let count = errand.pace * runs;
     if count > 0 {
         tier.vectorize(
             #[inline(always)]
@@ -395,12 +395,12 @@ unsafe fn step<S: Tier, T: Real, A: ALayout, const H: usize, const NV: usize>(
     }
     for (i, acc) in acc.iter_mut().enumerate() {
         // SAFETY: the panel of A has H rows at each step.
-        let a = T::V::<S>::splat(tier, unsafe { *a.add(A::row(i, tile)) });
+        let a = T::V::<S>::splat(tier, unsafe { *a.add(A::row::<T>(i)) });
         for (acc, b) in acc.iter_mut().zip(row) {
             *acc = a.fma(b, *acc);
         }
     }
-    *a = a.wrapping_add(A::step::<T, H>(tile));
+    *a = a.wrapping_add(A::step::<H>());
     *b = b.wrapping_add(tile.b_step);
 }
 

@@ -73,7 +73,12 @@ pub(super) fn pack_b_block<S: Tier, T: Real>(
     to: &mut [T],
 ) {
     let (data, rs, cs) = (b.data(), b.row_stride(), b.col_stride());
-    if cs == 1 {
+    if cs == 1 && cols.len() <= T::V::<S>::LANES && width == T::V::<S>::LANES {
+        // A narrow B, where every row is one vector.
+        for (k, to) in depth.zip(to.chunks_exact_mut(width)) {
+            T::V::<S>::load_partial(tier, &data[k * rs + cols.start..k * rs + cols.end]).store(to);
+        }
+    } else if cs == 1 {
         // Row by row: reads run along the row, writes go to one place in each panel.
         for (step, k) in depth.enumerate() {
             let row = &data[k * rs + cols.start..k * rs + cols.end];
@@ -85,9 +90,7 @@ pub(super) fn pack_b_block<S: Tier, T: Real>(
             }
             let rest = panels.remainder();
             if !rest.is_empty() {
-                let to = &mut to[place..place + width];
-                copy_scaled(tier, rest, T::ONE, &mut to[..rest.len()]);
-                to[rest.len()..].fill(T::ZERO);
+                copy_filled(tier, rest, &mut to[place..place + width]);
             }
         }
     } else {
@@ -136,6 +139,15 @@ fn pack_b_columns<T: Real>(
             step += steps;
         }
         panel += 1;
+    }
+}
+
+/// Copies `from` to the front of `to`, which is whole vectors, and fills the rest with zeros.
+#[inline(always)]
+fn copy_filled<S: Tier, T: Real>(tier: S, from: &[T], to: &mut [T]) {
+    let mut from = from.chunks(T::V::<S>::LANES);
+    for to in to.chunks_exact_mut(T::V::<S>::LANES) {
+        from.next().map_or(T::V::<S>::zero(tier), |from| T::V::<S>::load_partial(tier, from)).store(to);
     }
 }
 

@@ -40,17 +40,13 @@ pub(super) struct Request {
     pub a_depth: Option<usize>,
     /// Whether B can be read in place: unit stride along rows, and no factor to apply.
     pub b_in_place: bool,
-    /// Whether A can be read in place.
-    pub a_in_place: bool,
 }
 
 /// A product cut to pieces.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     pub blocking: Blocking,
-    /// A is read in place by the micro-kernel, since each of its elements is wanted once.
-    pub a_in_place: bool,
-    /// The same for B: there is only one panel of rows.
+    /// B is read in place by the micro-kernel, since there is only one panel of rows.
     pub b_in_place: bool,
     /// Columns of a block of B that is packed at a time.
     pub block_columns: usize,
@@ -110,7 +106,10 @@ impl Plan {
             Some(b) => (b.task_rows, b.task_columns),
             None => {
                 let blocks = r.n.div_ceil(block_columns::<T>());
-                let tasks = if r.n < 1 << 14 { blocks.min(4) } else { 8 };
+                // Two threads are to have something to do where that is worth their while.
+                let alone =
+                    r.m <= TASK_ROWS && r.n >= 4 * width && r.m.saturating_mul(r.n).saturating_mul(r.k) >= 1 << 22;
+                let tasks = if r.n < 1 << 14 { blocks.clamp(1 + usize::from(alone), 4) } else { 8 };
                 (even(r.m, TASK_ROWS), even(r.n, r.n.div_ceil(tasks.max(1)).max(1)))
             }
         };
@@ -126,7 +125,6 @@ impl Plan {
         };
         Ok(Self {
             blocking,
-            a_in_place: r.a_in_place && r.n <= lanes,
             // Only a B that is near: from far away it is better read in long runs than one cache line at a time.
             b_in_place: r.b_in_place && r.m <= height && r.n.saturating_mul(r.k) <= (1 << 20) / size_of::<T>(),
             block_columns: even(blocking.task_columns.min(r.n.max(1)), block_columns::<T>()).next_multiple_of(width),

@@ -23,7 +23,7 @@ pub static ABOUT: About = About {
         link: "https://arxiv.org/abs/1907.04595",
     },
     claims: &CLAIMS,
-    profiles: &[Profile::Smoke, Profile::Quick, Profile::Standard],
+    profiles: &[Profile::Smoke, Profile::Quick, Profile::Standard, Profile::Paper],
 };
 
 /// What the theorems say, as far as it is recalled: the body of the paper could not be obtained.

@@ -28,7 +28,7 @@ use crate::config::Profile;
 use crate::error::{Error, Result};
 use crate::record::Records;
 use images::load::Pictures;
-use images::run::{PATCHED, Plan, UNPATCHED};
+use images::run::{Content, PATCHED, Plan, UNPATCHED};
 use images::{claims as image_claims, figures as image_figures, load};
 use theory::{claims as theory_claims, figures as theory_figures, run as theory_run};
 
@@ -85,8 +85,11 @@ impl Experiment for LargeLr {
         settings.check()?;
         // The long ones first.
         let mut tasks = Vec::new();
-        let (gflop, memory) = settings.images.cost()?;
         for (plan, seeds) in Self::image_arms(settings) {
+            let (gflop, memory) = match plan.content {
+                Content::Plain => settings.plain.training(&settings.images).cost()?,
+                Content::Patched | Content::CleanAlone => settings.images.cost()?,
+            };
             let task = |seed| Task::new(plan.arm).with_seed(seed).with_gflop(gflop).with_memory_mib(memory);
             tasks.extend((seed..seed.saturating_add(seeds)).map(task));
         }
@@ -102,12 +105,12 @@ impl Experiment for LargeLr {
     ) -> Result<Box<dyn Arm + 'a>> {
         let unknown = || Error::Defect { what: format!("large-lr has no arm `{}`", task.id()) };
         let seed = task.seed.ok_or_else(unknown)?;
-        let Settings { theory, images, patch, .. } = &lab.settings;
+        let theory = &lab.settings.theory;
         if let Some(&plan) = theory_run::PLANS.iter().find(|plan| plan.arm == task.arm) {
             return Ok(Box::new(theory_run::Run::new(theory, plan, seed, context)?));
         }
         let (plan, _) = Self::image_arms(&lab.settings).find(|(plan, _)| plan.arm == task.arm).ok_or_else(unknown)?;
-        Ok(Box::new(images::run::Run::new(images, patch, &lab.data, plan, seed, context)?))
+        Ok(Box::new(images::run::Run::new(&lab.settings, &lab.data, plan, seed, context)?))
     }
 
     fn conclude(&self, settings: &Settings, records: &Records) -> Result<Conclusion> {
@@ -118,8 +121,9 @@ impl Experiment for LargeLr {
             theory_figures::draw(records, &mut conclusion)?;
         }
         if plain.seeds > 0 {
-            image_claims::judge_plain(images, records, &mut conclusion)?;
-            image_figures::draw_plain(images, records, &mut conclusion)?;
+            let training = plain.training(images);
+            image_claims::judge_plain(&training, records, &mut conclusion)?;
+            image_figures::draw_plain(&training, records, &mut conclusion)?;
         }
         if patch.seeds > 0 {
             image_claims::judge_patch(images, records, &mut conclusion)?;

@@ -268,11 +268,11 @@ fn by_tiles<S: Tier, T: Scalar>(tier: S, problem: &Problem<T>, height: usize, ve
                 let tile = Tile {
                     depth: steps.len(),
                     a: packed_a.as_ptr(),
-                    a_strides: (0, 0),
                     b: packed_b.as_ptr(),
                     b_step: width,
                     c: c[place..].as_mut_ptr(),
                     c_row: n,
+                    c_next: std::ptr::null(),
                     last_columns: columns.len() - (used - 1) * T::V::<S>::LANES,
                     start,
                     finish,

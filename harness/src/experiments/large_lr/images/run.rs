@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::load::{Pictures, Set};
 use super::patch::{Kind, Patches, Recipe};
-use super::settings::{Images, Patch};
+use super::settings::{Images, Patch, Schedule};
 use crate::error::{Error, Result};
+use crate::experiments::large_lr::Settings;
 use crate::experiments::{Arm, Progress, State};
 use crate::record::{Recorder, Tensors};
 
@@ -89,7 +90,8 @@ enum View {
 /// A running arm.
 #[derive(Debug)]
 pub struct Run<'a> {
-    settings: &'a Images,
+    settings: Images,
+    schedule: Option<&'a Schedule>,
     patch: &'a Patch,
     plan: Plan,
     seed: u64,
@@ -129,14 +131,12 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// Those of the engine; [`Error::Usage`] for a recipe that leaves no image clean where the arm wants those alone.
-    pub fn new(
-        settings: &'a Images,
-        patch: &'a Patch,
-        pictures: &'a Pictures,
-        plan: Plan,
-        seed: u64,
-        context: &Context,
-    ) -> Result<Self> {
+    pub fn new(all: &'a Settings, pictures: &'a Pictures, plan: Plan, seed: u64, context: &Context) -> Result<Self> {
+        let patch = &all.patch;
+        let (settings, schedule) = match plan.content {
+            Content::Plain => (all.plain.training(&all.images), all.plain.schedule.as_ref()),
+            Content::Patched | Content::CleanAlone => (all.images.clone(), None),
+        };
         let shape = pictures.train.shape;
         let dressing = Dressing {
             patches: Patches::draw(context, patch, shape, pictures.classes, seed)?,
@@ -167,6 +167,7 @@ impl<'a> Run<'a> {
         let at = Position { step: 0, looked: false, loss: 0.0, right: 0, read: 0 };
         Ok(Self {
             settings,
+            schedule,
             patch,
             plan,
             seed,
@@ -218,11 +219,15 @@ impl<'a> Run<'a> {
 
     /// One step of the optimiser.
     fn advance(&mut self, context: &Context, recorder: &mut Recorder) -> Result<()> {
-        let Images { large, small, noise, weight_decay, anneal, .. } = *self.settings;
+        let Images { large, small, noise, weight_decay, anneal, .. } = self.settings;
         let early = self.epoch() < anneal;
         let n = self.fill();
         self.network.set_noise(if self.plan.noise && early { noise as f32 } else { 0.0 });
-        let lr = if self.plan.large && early { large } else { small } as f32;
+        let lr = match self.schedule {
+            Some(schedule) => (if self.plan.large { large } else { small }) * schedule.factor(self.epoch()),
+            None if self.plan.large && early => large,
+            None => small,
+        } as f32;
         let (pixels, labels) = (&self.batch.0[..n * self.pictures.train.shape.len()], &self.batch.1[..n]);
         let step = self.at.step;
         let network: &mut dyn Model = &mut self.network;
@@ -250,7 +255,7 @@ impl<'a> Run<'a> {
 
     /// The epoch that has just ended, if the test images are to be looked at after it.
     fn due(&self) -> Option<u64> {
-        let Images { epochs, every, anneal, .. } = *self.settings;
+        let Images { epochs, every, anneal, .. } = self.settings;
         let steps = self.settings.steps();
         let epoch = self.at.step / steps;
         let wanted = epoch.is_multiple_of(every) || epoch + 1 == anneal || epoch == epochs;

@@ -75,6 +75,67 @@ pub struct Patch {
 pub struct Plain {
     /// Seeds for each arm; 0 leaves this part out.
     pub seeds: u64,
+    /// How long to train, if not as with patches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+}
+
+/// A training whose learning rates all fall by one factor, again and again, in place of one fall to the small rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Epochs.
+    pub epochs: u64,
+    /// The first epochs, counted from 1, with a smaller learning rate; noise ends with the first of them.
+    pub milestones: Vec<u64>,
+    /// What the learning rate is multiplied with at each.
+    pub factor: f64,
+    /// The small learning rate at the start.
+    pub small: f64,
+}
+
+impl Plain {
+    /// The settings for images as they are: `images`, or what the schedule has instead.
+    #[must_use]
+    pub fn training(&self, images: &Images) -> Images {
+        self.schedule.as_ref().map_or_else(
+            || images.clone(),
+            |Schedule { epochs, milestones, small, .. }| Images {
+                epochs: *epochs,
+                anneal: milestones.first().copied().unwrap_or(*epochs),
+                small: *small,
+                ..images.clone()
+            },
+        )
+    }
+
+    /// Whether the settings make sense together, and with those of the images.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names the setting.
+    pub fn check(&self, images: &Images) -> Result<()> {
+        let Some(Schedule { epochs, milestones, factor, small }) = &self.schedule else { return Ok(()) };
+        let ascending = milestones.windows(2).all(|pair| pair[0] < pair[1]);
+        let inside = milestones.iter().all(|epoch| (images.every + 1..=*epochs).contains(epoch));
+        let milestones_fit = !milestones.is_empty() && ascending && inside;
+        let fits = [
+            ("milestones", milestones_fit, "ascending epochs from images.every + 1 to plain.schedule.epochs"),
+            ("factor", *factor > 0.0 && *factor < 1.0, "between 0 and 1"),
+            ("small", *small > 0.0 && small.is_finite(), "positive"),
+        ];
+        let check = |(name, fits, must): (&str, bool, &str)| {
+            if fits { Ok(()) } else { refuse(&format!("plain.schedule.{name}"), must) }
+        };
+        fits.into_iter().try_for_each(check)
+    }
+}
+
+impl Schedule {
+    /// What the learning rate is multiplied with in an epoch, counted from 1.
+    #[must_use]
+    pub fn factor(&self, epoch: u64) -> f64 {
+        self.milestones.iter().take_while(|&&first| first <= epoch).fold(1.0, |product, _| product * self.factor)
+    }
 }
 
 fn refuse(name: &str, must: &str) -> Result<()> {

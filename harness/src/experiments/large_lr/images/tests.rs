@@ -4,7 +4,8 @@ use regularity_engine::{Context, Isa};
 
 use super::load::Pictures;
 use super::patch::{Kind, Patches, Recipe};
-use super::run::{PATCH_FEW, PATCH_LARGE, PATCH_NOISE, PATCH_SMALL, PLAIN_SMALL, Plan, Run};
+use super::run::{PATCH_FEW, PATCH_LARGE, PATCH_NOISE, PATCH_SMALL, PLAIN_LARGE, PLAIN_SMALL, Plan, Run};
+use super::settings::Schedule;
 use crate::config::Profile;
 use crate::data::Shape;
 use crate::error::Error;
@@ -118,7 +119,7 @@ fn smoke() -> (Settings, Pictures, Context) {
 /// Runs an arm; with `interrupt`, every call in an arm that was just restored. Gives its metrics and its parameters.
 fn run(settings: &Settings, pictures: &Pictures, plan: Plan, interrupt: bool) -> (Vec<(String, Series)>, String) {
     let context = context();
-    let start = || Run::new(&settings.images, &settings.patch, pictures, plan, 7, &context).unwrap();
+    let start = || Run::new(settings, pictures, plan, 7, &context).unwrap();
     let (mut arm, mut recorder) = (start(), Recorder::new());
     while arm.step(&context, &mut recorder).unwrap() != Progress::Finished {
         if interrupt {
@@ -164,6 +165,39 @@ fn rates_and_noise_differ_before_annealing_and_not_after() {
 }
 
 #[test]
+fn a_schedule_of_its_own_falls_at_each_milestone_and_leaves_patched_arms_alone() {
+    let Some(authors) = Settings::of(Profile::Paper).plain.schedule else { panic!("the paper has a schedule") };
+    assert_eq!(
+        [1, 59, 60, 119, 120, 150].map(|epoch| authors.factor(epoch)),
+        [1.0, 1.0, 0.2, 0.2, 0.2 * 0.2, 0.2 * 0.2 * 0.2]
+    );
+
+    let (mut settings, pictures, _) = smoke();
+    let (patched, plain) =
+        (run(&settings, &pictures, PATCH_LARGE, false), run(&settings, &pictures, PLAIN_LARGE, false));
+    // One milestone, and a factor that takes the large rate to the small one: what `images` says in other words.
+    let factor = settings.images.small / settings.images.large;
+    let schedule = Schedule { epochs: 4, milestones: vec![3], factor, small: settings.images.small };
+    settings.plain.schedule = Some(schedule.clone());
+    assert_eq!(run(&settings, &pictures, PLAIN_LARGE, false), plain);
+    assert_eq!(run(&settings, &pictures, PATCH_LARGE, false), patched);
+    // A second one changes what comes after it; more epochs give more of them.
+    settings.plain.schedule = Some(Schedule { milestones: vec![3, 4], ..schedule.clone() });
+    assert_ne!(run(&settings, &pictures, PLAIN_LARGE, false).1, plain.1);
+    settings.plain.schedule = Some(Schedule { epochs: 5, ..schedule });
+    let (series, _) = run(&settings, &pictures, PLAIN_LARGE, true);
+    assert_eq!(series.iter().find(|s| s.0 == "train_loss").unwrap().1.points().len(), 5);
+}
+
+#[test]
+fn every_profile_has_settings_that_can_be_planned() {
+    for profile in Profile::ALL {
+        let settings = Settings::of(profile);
+        assert!(!LargeLr.plan(&settings, 1).unwrap().is_empty(), "{profile}");
+    }
+}
+
+#[test]
 fn without_patched_images_the_recipe_changes_nothing() {
     let (mut settings, pictures, _) = smoke();
     settings.patch.clean = 1.0;
@@ -191,7 +225,7 @@ fn test_images_are_looked_at_as_often_as_asked_and_at_the_ends() {
 fn training_that_diverges_is_told_with_its_step() {
     let (mut settings, pictures, context) = smoke();
     settings.images.large = 1e30;
-    let mut arm = Run::new(&settings.images, &settings.patch, &pictures, PATCH_LARGE, 7, &context).unwrap();
+    let mut arm = Run::new(&settings, &pictures, PATCH_LARGE, 7, &context).unwrap();
     let mut recorder = Recorder::new();
     let error = (0..100).find_map(|_| arm.step(&context, &mut recorder).err()).unwrap();
     assert!(matches!(error, Error::NonFinite { step: 1.., .. }), "{error}");
@@ -215,6 +249,13 @@ fn settings_that_make_no_sense_are_refused() {
     assert!(refused(&|s| s.patch.split = "often".to_owned()).contains("patch.split"));
     assert!(refused(&|s| s.patch.side = 9).contains("patch.side"));
     assert!(refused(&|s| s.patch.clean = 0.0).contains("patch.clean"));
+    let scheduled = |s: &mut Settings, milestones: &[u64], factor| {
+        s.plain.schedule = Some(Schedule { epochs: 9, milestones: milestones.to_vec(), factor, small: 0.1 });
+    };
+    assert!(refused(&|s| scheduled(s, &[], 0.2)).contains("plain.schedule.milestones"));
+    assert!(refused(&|s| scheduled(s, &[4, 4], 0.2)).contains("plain.schedule.milestones"));
+    assert!(refused(&|s| scheduled(s, &[4, 10], 0.2)).contains("plain.schedule.milestones"));
+    assert!(refused(&|s| scheduled(s, &[4], 1.0)).contains("plain.schedule.factor"));
     let nothing = |s: &mut Settings| (s.theory.seeds, s.patch.seeds, s.plain.seeds) = (0, 0, 0);
     assert!(refused(&nothing).contains("nothing is left"));
 }
