@@ -33,6 +33,8 @@ pub(super) struct Request {
     pub m: usize,
     pub n: usize,
     pub k: usize,
+    /// Threads that wait for tasks. No sum crosses a task, so the tasks may depend on it.
+    pub threads: usize,
     /// A or B come packed already; B then says how many vectors its panels have.
     pub a_packed: bool,
     pub b_packed_vectors: Option<usize>,
@@ -104,6 +106,7 @@ impl Plan {
         let even = |total: usize, most: usize| total.div_ceil(total.div_ceil(most).max(1));
         let (task_rows, task_columns) = match forced {
             Some(b) => (b.task_rows, b.task_columns),
+            None if r.threads == 1 => (r.m, r.n),
             None => {
                 let blocks = r.n.div_ceil(block_columns::<T>());
                 // Two threads are to have something to do where that is worth their while.

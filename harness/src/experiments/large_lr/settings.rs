@@ -76,7 +76,7 @@ impl Settings {
     pub fn of(profile: Profile) -> Self {
         // Found on the seeds 100 to 117; CALIBRATION.md has the map.
         let quick = Theory {
-            seeds: 3,
+            seeds: 5,
             d: 16,
             p_only: 4,
             q_only: 6,
