@@ -67,12 +67,19 @@ fn part<T: Real, S: Tier, F: Lanewise<T, N>, const N: usize>(tier: S, f: F, mut 
     let end = dst.len() - dst.len() % long;
     let (steps, rest) = dst.split_at_mut(end);
     for (i, dst) in steps.chunks_exact_mut(long).enumerate() {
-        let src = src.map(|src| &src[i * long..][..long]);
+        let mut here: [&[T]; N] = src;
+        for here in &mut here {
+            *here = &here[i * long..][..long];
+        }
         let mut out = [T::V::<S>::zero(tier); UNROLL];
         for (v, out) in out.iter_mut().enumerate() {
             let at = v * lanes;
-            let src = src.map(|src| T::V::<S>::load(tier, &src[at..at + lanes]));
-            *out = f.apply(tier, T::V::<S>::load(tier, &dst[at..at + lanes]), src);
+            // A loop and no closure: `map` is not always inlined, and each load would be a call.
+            let mut x = [T::V::<S>::zero(tier); N];
+            for (x, src) in x.iter_mut().zip(here) {
+                *x = T::V::<S>::load(tier, &src[at..at + lanes]);
+            }
+            *out = f.apply(tier, T::V::<S>::load(tier, &dst[at..at + lanes]), x);
         }
         for (v, out) in out.into_iter().enumerate() {
             out.store(&mut dst[v * lanes..(v + 1) * lanes]);
@@ -86,8 +93,11 @@ fn part<T: Real, S: Tier, F: Lanewise<T, N>, const N: usize>(tier: S, f: F, mut 
 /// At most one vector.
 #[inline(always)]
 fn short<T: Real, S: Tier, F: Lanewise<T, N>, const N: usize>(tier: S, f: F, src: [&[T]; N], dst: &mut [T]) {
-    let src = src.map(|src| T::V::<S>::load_partial(tier, src));
-    f.apply(tier, T::V::<S>::load_partial(tier, dst), src).store_partial(dst);
+    let mut x = [T::V::<S>::zero(tier); N];
+    for (x, src) in x.iter_mut().zip(src) {
+        *x = T::V::<S>::load_partial(tier, src);
+    }
+    f.apply(tier, T::V::<S>::load_partial(tier, dst), x).store_partial(dst);
 }
 
 fn map<T: Real, F: Lanewise<T, N>, const N: usize>(

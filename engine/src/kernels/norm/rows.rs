@@ -163,23 +163,62 @@ pub(super) fn gradient<S: Tier, const GATE: bool, const IN_PLACE: bool>(
     });
 }
 
-/// Calls `$one::<S, 2, ..>` for pairs of vectors of channels and `$one::<S, 1, ..>` for what is left.
+/// Vectors of channels whose accumulators are kept in the first-level cache, so that a pixel is walked through in the order
+/// of memory. Bit-neutral.
+const WIDE: usize = 16;
+
+/// The whole vectors of `c` channels in groups of at most [`WIDE`], where there are enough of them to hide that their
+/// accumulators come from memory: `(first channel, vectors)`. What is left goes through [`by_channels`].
+fn wide(c: usize) -> impl Iterator<Item = (usize, usize)> {
+    let vectors = c / LANES;
+    let vectors = if vectors < 4 { 0 } else { vectors };
+    (0..vectors).step_by(WIDE).map(move |first| (first * LANES, WIDE.min(vectors - first)))
+}
+
+/// Runs the body for the channels that [`wide`] leaves, with pairs of vectors and then with single ones:
+/// `|WIDTH, FULL, span|`, the span being that of the first of `WIDTH` vectors, which are whole if `FULL`.
 macro_rules! by_channels {
-    ($c:expr, |$width:ident, $span:ident| $body:expr) => {{
-        let mut from = 0;
+    ($c:expr, |$width:ident, $full:ident, $span:ident| $body:expr) => {{
+        let mut from = if $c < 4 * LANES { 0 } else { $c - $c % LANES };
         while from + 2 * LANES <= $c {
-            const $width: usize = 2;
-            let $span = Span { from, count: LANES };
-            $body;
+            by_channels!(from, LANES, 2, true, |$width, $full, $span| $body);
             from += 2 * LANES;
         }
-        while from < $c {
-            const $width: usize = 1;
-            let $span = Span { from, count: ($c - from).min(LANES) };
-            $body;
+        if from + LANES <= $c {
+            by_channels!(from, LANES, 1, true, |$width, $full, $span| $body);
             from += LANES;
         }
+        if from < $c {
+            by_channels!(from, $c - from, 1, false, |$width, $full, $span| $body);
+        }
     }};
+    ($from:ident, $count:expr, $vectors:literal, $whole:literal, |$width:ident, $full:ident, $span:ident| $body:expr) => {{
+        const $width: usize = $vectors;
+        const $full: bool = $whole;
+        let $span = Span { from: $from, count: $count };
+        $body;
+    }};
+}
+
+/// The vector at `x[at]`, a whole one.
+#[inline(always)]
+fn whole<S: Tier>(tier: S, x: &[f32], at: usize) -> S::F32 {
+    S::F32::load(tier, &x[at..at + LANES])
+}
+
+/// `W` vectors from `x[first]` on, whole ones if `FULL`, else the one of the span.
+#[inline(always)]
+fn load<S: Tier, const W: usize, const FULL: bool>(tier: S, x: &[f32], first: usize, span: Span) -> [S::F32; W] {
+    let mut vectors = [S::F32::zero(tier); W];
+    if FULL {
+        // One check of the bounds for all.
+        for (vector, x) in vectors.iter_mut().zip(x[first..first + W * LANES].chunks_exact(LANES)) {
+            *vector = S::F32::load(tier, x);
+        }
+    } else {
+        vectors[0] = Span { from: first, ..span }.load(tier, x);
+    }
+    vectors
 }
 
 /// Pixels by which a loop over a run asks for its elements ahead. The lines of a few channels lie apart by a pixel,
@@ -202,29 +241,40 @@ fn prefetch<S: Tier, const W: usize>(tier: S, x: &[f32], ahead: usize) {
 pub(super) fn run_moments<S: Tier>(tier: S, c: usize, index: usize, run: &[f32], means: &mut [f64], m2s: &mut [f64]) {
     let ahead = ahead(c);
     let scalars = Merge::new((index * MOMENT_RUN) as f64, (run.len() / c) as f64);
-    by_channels!(c, |W, span| {
-        let mut shift = [S::F32::zero(tier); W];
-        for (w, shift) in shift.iter_mut().enumerate() {
-            *shift = Span { from: span.from + w * LANES, ..span }.load(tier, run);
+    for (from, vectors) in wide(c) {
+        let (mut s, mut q) = ([S::F32::zero(tier); WIDE], [S::F32::zero(tier); WIDE]);
+        for pixels in run.chunks(PIXELS * c) {
+            for v in 0..vectors {
+                let at = from + v * LANES;
+                let (shift, mut sum, mut squares) = (whole(tier, run, at), s[v], q[v]);
+                for pixel in pixels.chunks_exact(c) {
+                    let d = whole(tier, pixel, at) - shift;
+                    sum = sum + d;
+                    squares = d.fma(d, squares);
+                }
+                (s[v], q[v]) = (sum, squares);
+            }
         }
+        for v in 0..vectors {
+            let span = Span { from: from + v * LANES, count: LANES };
+            scalars.merge_both(tier, [whole(tier, run, span.from), s[v], q[v]], span, means, m2s);
+        }
+    }
+    by_channels!(c, |W, FULL, span| {
+        let shift = load::<S, W, FULL>(tier, run, span.from, span);
         let (mut s, mut q) = ([S::F32::zero(tier); W], [S::F32::zero(tier); W]);
         for pixel in run.chunks_exact(c) {
             prefetch::<S, W>(tier, &pixel[span.from..], ahead);
+            let x = load::<S, W, FULL>(tier, pixel, span.from, span);
             for w in 0..W {
-                let d = Span { from: span.from + w * LANES, ..span }.load::<S::F32>(tier, pixel) - shift[w];
+                let d = x[w] - shift[w];
                 s[w] = s[w] + d;
                 q[w] = d.fma(d, q[w]);
             }
         }
         for w in 0..W {
-            let (shift, s, q) = (tier.widen(shift[w]), tier.widen(s[w]), tier.widen(q[w]));
-            for h in 0..2 {
-                let from = span.from + w * LANES + h * HALF;
-                let half = Span { from, count: (span.from + w * LANES + span.count).saturating_sub(from).min(HALF) };
-                if half.count > 0 {
-                    scalars.merge(tier, shift[h], s[h], q[h], half, means, m2s);
-                }
-            }
+            let span = Span { from: span.from + w * LANES, ..span };
+            scalars.merge_both(tier, [shift[w], s[w], q[w]], span, means, m2s);
         }
     });
 }
@@ -242,6 +292,19 @@ impl Merge {
     fn new(before: f64, count: f64) -> Self {
         let all = before + count;
         Self { first: before == 0.0, reciprocal: 1.0 / count, ratio: count / all, weight: before * count / all }
+    }
+
+    /// The merge of one vector of channels, `[shift, s, q]`, half by half.
+    #[inline(always)]
+    fn merge_both<S: Tier>(&self, tier: S, [shift, s, q]: [S::F32; 3], span: Span, means: &mut [f64], m2s: &mut [f64]) {
+        let (shift, s, q) = (tier.widen(shift), tier.widen(s), tier.widen(q));
+        for h in 0..2 {
+            let from = span.from + h * HALF;
+            let half = Span { from, count: (span.from + span.count).saturating_sub(from).min(HALF) };
+            if half.count > 0 {
+                self.merge(tier, shift[h], s[h], q[h], half, means, m2s);
+            }
+        }
     }
 
     #[inline(always)]
@@ -318,38 +381,84 @@ fn sums<S: Tier, const GATE: bool, const STORE: bool>(
     let zero = S::F32::zero(tier);
     let (all_s, all_t) = out.split_at_mut(c);
     let (pixels, ahead) = (x.len() / c, ahead(c));
-    by_channels!(c, |W, span| {
+    for (from, vectors) in wide(c) {
+        let (mut s, mut t) = ([zero; WIDE], [zero; WIDE]);
+        let mut first = 0;
+        while first < pixels {
+            let count = PIXELS.min(pixels - first);
+            for v in 0..vectors {
+                let channel = from + v * LANES;
+                let (mut gradients, mut products, center) = (s[v], t[v], whole(tier, center, channel));
+                let (mut gate_s, mut gate_b) = (zero, zero);
+                if GATE {
+                    (gate_s, gate_b) = (whole(tier, scale, channel), whole(tier, shift, channel));
+                }
+                for pixel in first..first + count {
+                    let at = pixel * c + channel;
+                    let x = whole(tier, x, at) - center;
+                    let mut d = whole(tier, if STORE { &*masked } else { d }, at);
+                    if GATE {
+                        d = S::F32::select(x.fma(gate_s, gate_b).le(zero), zero, d);
+                    }
+                    if STORE {
+                        d.store(&mut masked[at..at + LANES]);
+                    }
+                    gradients = gradients + d;
+                    products = d.fma(x, products);
+                }
+                (s[v], t[v]) = (gradients, products);
+            }
+            first += count;
+        }
+        for v in 0..vectors {
+            let span = Span { from: from + v * LANES, count: LANES };
+            add_both(tier, s[v], span, all_s);
+            add_both(tier, t[v], span, all_t);
+        }
+    }
+    by_channels!(c, |W, FULL, span| {
+        let center = load::<S, W, FULL>(tier, center, span.from, span);
+        let (mut scales, mut shifts) = ([zero; W], [zero; W]);
+        if GATE {
+            scales = load::<S, W, FULL>(tier, scale, span.from, span);
+            shifts = load::<S, W, FULL>(tier, shift, span.from, span);
+        }
         let (mut s, mut t) = ([zero; W], [zero; W]);
         for pixel in 0..pixels {
             let first = pixel * c + span.from;
             prefetch::<S, W>(tier, &x[first..], ahead);
             prefetch::<S, W>(tier, if STORE { &masked[first..] } else { &d[first..] }, ahead);
+            let x = load::<S, W, FULL>(tier, x, first, span);
+            let mut d = load::<S, W, FULL>(tier, if STORE { &*masked } else { d }, first, span);
             for w in 0..W {
-                let channels = Span { from: span.from + w * LANES, ..span };
-                let at = Span { from: pixel * c + channels.from, ..span };
-                let x = at.load::<S::F32>(tier, x) - channels.load(tier, center);
-                let mut d = if STORE { at.load::<S::F32>(tier, masked) } else { at.load::<S::F32>(tier, d) };
+                let x = x[w] - center[w];
                 if GATE {
-                    let z = x.fma(channels.load(tier, scale), channels.load(tier, shift));
-                    d = S::F32::select(z.le(zero), zero, d);
+                    d[w] = S::F32::select(x.fma(scales[w], shifts[w]).le(zero), zero, d[w]);
                 }
                 if STORE {
-                    at.store(d, masked);
+                    Span { from: first + w * LANES, ..span }.store(d[w], masked);
                 }
-                s[w] = s[w] + d;
-                t[w] = d.fma(x, t[w]);
+                s[w] = s[w] + d[w];
+                t[w] = d[w].fma(x, t[w]);
             }
         }
         for w in 0..W {
-            let (s, t) = (tier.widen(s[w]), tier.widen(t[w]));
-            for h in 0..2 {
-                let from = span.from + w * LANES + h * HALF;
-                let half = Span { from, count: (span.from + w * LANES + span.count).saturating_sub(from).min(HALF) };
-                if half.count > 0 {
-                    half.store(half.load::<S::F64>(tier, all_s) + s[h], all_s);
-                    half.store(half.load::<S::F64>(tier, all_t) + t[h], all_t);
-                }
-            }
+            let span = Span { from: span.from + w * LANES, ..span };
+            add_both(tier, s[w], span, all_s);
+            add_both(tier, t[w], span, all_t);
         }
     });
+}
+
+/// `out += x` in `f64`, for the channels of a span.
+#[inline(always)]
+fn add_both<S: Tier>(tier: S, x: S::F32, span: Span, out: &mut [f64]) {
+    let x = tier.widen(x);
+    for h in 0..2 {
+        let from = span.from + h * HALF;
+        let half = Span { from, count: (span.from + span.count).saturating_sub(from).min(HALF) };
+        if half.count > 0 {
+            half.store(half.load::<S::F64>(tier, out) + x[h], out);
+        }
+    }
 }
