@@ -6,6 +6,7 @@ use faer::linalg::solvers::{Llt, SelfAdjointEigen, Svd as FaerSvd};
 use faer::{Mat, Side};
 use regularity_engine::linalg::{SymmetricEigen, cholesky, svd};
 use regularity_engine::random::Stream;
+use regularity_engine::simd::Real;
 use regularity_engine::tensor::MatRef;
 use regularity_engine::{Context, Isa};
 
@@ -65,7 +66,7 @@ fn eigenvalues_and_separated_eigenvectors_are_faers() {
             }
             let mut compared = 0;
             for k in 0..n {
-                let gap = (0..n).filter(|&j| j != k).fold(scale, |gap, j| gap.min((value(j) - value(k)).abs()));
+                let gap = (0..n).filter(|&j| j != k).fold(scale, |gap, j| gap.min_select((value(j) - value(k)).abs()));
                 // Where eigenvalues nearly meet, any basis of their space will do.
                 if gap < 1e-6 * scale {
                     continue;

@@ -453,12 +453,11 @@ fn sums<S: Tier, const GATE: bool, const STORE: bool>(
 /// `out += x` in `f64`, for the channels of a span.
 #[inline(always)]
 fn add_both<S: Tier>(tier: S, x: S::F32, span: Span, out: &mut [f64]) {
-    let x = tier.widen(x);
-    for h in 0..2 {
+    for (h, x) in tier.widen(x).into_iter().enumerate() {
         let from = span.from + h * HALF;
         let half = Span { from, count: (span.from + span.count).saturating_sub(from).min(HALF) };
         if half.count > 0 {
-            half.store(half.load::<S::F64>(tier, out) + x[h], out);
+            half.store(half.load::<S::F64>(tier, out) + x, out);
         }
     }
 }

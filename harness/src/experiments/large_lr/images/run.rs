@@ -1,7 +1,7 @@
 //! An arm: a network that trains from its first step to its last.
 
 use regularity_engine::Context;
-use regularity_engine::kernels::loss::Targets;
+use regularity_engine::kernels::loss::{LossSum, Targets};
 use regularity_engine::kernels::norm::Shape;
 use regularity_engine::layers::NormKind;
 use regularity_engine::memory::Buffer;
@@ -18,9 +18,6 @@ use crate::error::{Error, Result};
 use crate::experiments::large_lr::Settings;
 use crate::experiments::{Arm, Progress, State};
 use crate::record::{Recorder, Tensors};
-
-/// Steps between two calls of the harness.
-const BLOCK: u64 = 8;
 
 /// What an arm trains on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +121,19 @@ struct Position {
     right: u64,
     /// Examples of this epoch.
     read: u64,
+    /// How far the look at the test images has come.
+    look: Look,
+}
+
+/// Where a look at the test images stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Look {
+    /// The number of its view.
+    view: usize,
+    /// Images of the view that were evaluated, the sum of their losses, and how many were classified right.
+    images: usize,
+    loss: f64,
+    right: u64,
 }
 
 impl<'a> Run<'a> {
@@ -164,7 +174,7 @@ impl<'a> Run<'a> {
         let groups = Groups::one(network.table());
         let batch = (vec![0.0; input.len()], vec![0; settings.batch]);
         let order = (u64::MAX, own.clone());
-        let at = Position { step: 0, looked: false, loss: 0.0, right: 0, read: 0 };
+        let at = Position { step: 0, looked: false, loss: 0.0, right: 0, read: 0, look: Look::default() };
         Ok(Self {
             settings,
             schedule,
@@ -262,54 +272,65 @@ impl<'a> Run<'a> {
         (!self.at.looked && self.at.step.is_multiple_of(steps) && wanted).then_some(epoch)
     }
 
-    /// Looks at the test images.
-    fn look(&mut self, context: &Context, recorder: &mut Recorder, epoch: u64) -> Result<()> {
+    /// The views of a look after `epoch`, each with its number of images and the metrics of its loss and its accuracy.
+    fn views(&self, epoch: u64) -> Vec<(View, usize, Option<&'static str>, &'static str)> {
         let (watched, all) = (self.settings.watched, self.settings.test);
-        let patched = self.plan.content != Content::Plain;
-        let (loss, accuracy) = self.accuracy(context, View::Clean, watched)?;
-        recorder.record("test_loss", epoch, loss)?;
-        recorder.record("test_accuracy", epoch, accuracy)?;
+        let (last, patched) = (epoch == self.settings.epochs, self.plan.content != Content::Plain);
+        let mut views = vec![(View::Clean, watched, Some("test_loss"), "test_accuracy")];
         if patched {
-            recorder.record("mixed_accuracy", epoch, self.accuracy(context, View::Mixed, watched)?.1)?;
-            let alone = self.accuracy(context, View::PatchOnly, self.patch.test)?.1;
-            recorder.record("patch_only_accuracy", epoch, alone)?;
+            views.push((View::Mixed, watched, None, "mixed_accuracy"));
+            views.push((View::PatchOnly, self.patch.test, None, "patch_only_accuracy"));
         }
-        if epoch == self.settings.epochs {
-            recorder.record("final_accuracy", epoch, self.accuracy(context, View::Clean, all)?.1)?;
-            if patched {
-                recorder.record("final_mixed_accuracy", epoch, self.accuracy(context, View::Mixed, all)?.1)?;
+        if last {
+            views.push((View::Clean, all, None, "final_accuracy"));
+        }
+        if last && patched {
+            views.push((View::Mixed, all, None, "final_mixed_accuracy"));
+        }
+        views
+    }
+
+    /// Looks at the next batch of test images: a whole look at a large network takes too long to be interrupted after it.
+    fn look(&mut self, context: &Context, recorder: &mut Recorder, epoch: u64) -> Result<()> {
+        let views = self.views(epoch);
+        let (view, count, loss, accuracy) = views[self.at.look.view];
+        let n = self.settings.batch.min(count - self.at.look.images);
+        let sum = self.evaluate(context, view, n)?;
+        let look = &mut self.at.look;
+        look.images += n;
+        look.loss += f64::from(sum.sum);
+        look.right += sum.correct as u64;
+        if look.images == count {
+            if let Some(loss) = loss {
+                recorder.record(loss, epoch, look.loss / count as f64)?;
             }
+            recorder.record(accuracy, epoch, look.right as f64 / count as f64)?;
+            *look = Look { view: look.view + 1, ..Look::default() };
         }
-        self.at.looked = true;
+        if look.view == views.len() {
+            (self.at.look, self.at.looked) = (Look::default(), true);
+        }
         Ok(())
     }
 
-    /// Mean loss and share of right answers on the first `count` images of a view.
-    fn accuracy(&mut self, context: &Context, view: View, count: usize) -> Result<(f64, f64)> {
-        let Self { pictures, dressing, network, values, batch: (pixels, labels), settings, .. } = self;
+    /// Evaluates the next `n` images of a view.
+    fn evaluate(&mut self, context: &Context, view: View, n: usize) -> Result<LossSum> {
+        let Self { pictures, dressing, network, values, batch: (pixels, labels), at, .. } = self;
         let (set, len): (&Set, _) = (&pictures.test, pictures.test.shape.len());
-        let (mut loss, mut right) = (0.0, 0);
-        for first in (0..count).step_by(settings.batch) {
-            let n = settings.batch.min(count - first);
-            for (i, (out, label)) in pixels.chunks_exact_mut(len).zip(labels.iter_mut()).take(n).enumerate() {
-                let image = first + i;
-                if view == View::PatchOnly {
-                    *label = (image % pictures.classes) as u32;
-                    dressing.alone.alone(&dressing.patches, image as u64, *label, out);
-                    continue;
-                }
-                *label = set.labels[image];
-                out.copy_from_slice(set.image(image));
-                if view == View::Mixed {
-                    dressing.test.apply(&dressing.patches, 0, image as u64, *label, out);
-                }
+        for (i, (out, label)) in pixels.chunks_exact_mut(len).zip(labels.iter_mut()).take(n).enumerate() {
+            let image = at.look.images + i;
+            if view == View::PatchOnly {
+                *label = (image % pictures.classes) as u32;
+                dressing.alone.alone(&dressing.patches, image as u64, *label, out);
+                continue;
             }
-            let (pixels, targets) = (&pixels[..n * len], Targets::Hard(&labels[..n]));
-            let sum = evaluate(context, network, values, pixels, targets)?;
-            loss += f64::from(sum.sum);
-            right += sum.correct;
+            *label = set.labels[image];
+            out.copy_from_slice(set.image(image));
+            if view == View::Mixed {
+                dressing.test.apply(&dressing.patches, 0, image as u64, *label, out);
+            }
         }
-        Ok((loss / count as f64, right as f64 / count as f64))
+        Ok(evaluate(context, network, values, &pixels[..n * len], Targets::Hard(&labels[..n]))?)
     }
 }
 
@@ -328,12 +349,7 @@ impl Arm for Run<'_> {
         if let Some(epoch) = self.due() {
             self.look(context, recorder, epoch)?;
         } else {
-            for _ in 0..BLOCK {
-                self.advance(context, recorder)?;
-                if self.due().is_some() {
-                    break;
-                }
-            }
+            self.advance(context, recorder)?;
         }
         let last = self.last_step();
         // The last look comes after the last step.
