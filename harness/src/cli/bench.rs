@@ -197,7 +197,7 @@ fn print_step(s: &StepSpeed, terminal: &mut Terminal) -> Result<()> {
         s.peak_gflops,
         100.0 * s.floor_ms / s.ms_min
     ))?;
-    let memory = s.peak_rss_mib.map_or(String::new(), |mib| format!("; {mib:.0} MiB of memory at most"));
+    let memory = s.peak_rss_mib.map_or(String::new(), |mib| format!("; {mib:.0} MiB of memory at most while training"));
     terminal.line(format_args!("start   {:.1} ms until the first step is done{memory}", s.first_ms))?;
     s.digest.as_ref().map_or(Ok(()), |digest| terminal.line(format_args!("digest  {digest}")))
 }

@@ -87,7 +87,7 @@ pub struct StepSpeed {
     pub floor_ms: f64,
     /// The greatest rate of multiply-adds that wait for nothing, on as many threads.
     pub peak_gflops: f64,
-    /// The largest resident memory of the process so far, where the system tells.
+    /// The largest resident memory of the process until the last step, in MiB, where the system tells.
     pub peak_rss_mib: Option<f64>,
     /// The digest of the parameters and running statistics after the last step.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,7 +123,7 @@ impl StepProblem {
         net.init(&context, 1, &mut values)?;
         let (mut sgd, groups) = (Sgd::new(net.table(), 0.9, false)?, Groups::one(net.table()));
         let rates = [Rate { lr: 0.05, weight_decay: 5e-4 }];
-        let (mut first_ms, mut times) = (0.0, Vec::with_capacity(steps));
+        let (mut first_ms, mut times, mut memory) = (0.0, Vec::with_capacity(steps), None);
         let (mut after, mut eval_times, mut folded_times) = (None, Vec::with_capacity(steps), Vec::new());
         context.install(|| -> EngineResult<()> {
             for step in 0..steps as u64 {
@@ -139,6 +139,8 @@ impl StepProblem {
                     times.push(taken * 1e3);
                 }
             }
+            // Before the network with folded normalisations, which training has no use for, is made.
+            memory = host::peak_memory();
             after = Some(net.table().digest(&values)?.to_string());
             for step in 0..times.len() {
                 let (images, _) = &batches[step % BATCHES as usize];
@@ -155,7 +157,7 @@ impl StepProblem {
             }
             Ok(())
         })?;
-        let peak_rss_mib = host::peak_memory().map(|bytes| bytes as f64 / f64::from(1 << 20));
+        let peak_rss_mib = memory.map(|bytes| bytes as f64 / f64::from(1 << 20));
         let peak = FmaProbe::<f32>::new(isa, threads, SAMPLE_S)?;
         let taken = in_turns(5, &mut [Box::new(|| peak.sample()) as Sample<'_>])?;
         let spread = |samples: &[f64]| Spread::of(samples).unwrap_or(Spread { min: 0.0, median: 0.0, max: 0.0 });
