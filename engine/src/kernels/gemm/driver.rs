@@ -73,7 +73,6 @@ pub(super) fn run<T: Real>(
         m: c.rows(),
         n: c.cols(),
         k: a.shape().1,
-        threads: context.threads(),
         a_packed: matches!(a, Left::Packed(_)),
         a_max_height: if let Left::Packed(a) = a { Some(a.height) } else { None },
         a_depth: if let Left::Packed(a) = a { Some(a.depth) } else { None },

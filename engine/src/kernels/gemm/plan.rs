@@ -33,8 +33,6 @@ pub(super) struct Request {
     pub m: usize,
     pub n: usize,
     pub k: usize,
-    /// Threads that wait for tasks. No sum crosses a task, so the tasks may depend on it.
-    pub threads: usize,
     /// A or B come packed already; B then says how many vectors its panels have.
     pub a_packed: bool,
     pub b_packed_vectors: Option<usize>,
@@ -106,12 +104,12 @@ impl Plan {
         let even = |total: usize, most: usize| total.div_ceil(total.div_ceil(most).max(1));
         let (task_rows, task_columns) = match forced {
             Some(b) => (b.task_rows, b.task_columns),
-            None if r.threads == 1 => (r.m, r.n),
             None => {
                 let blocks = r.n.div_ceil(block_columns::<T>());
-                // Two threads are to have something to do where that is worth their while.
-                let alone =
-                    r.m <= TASK_ROWS && r.n >= 4 * width && r.m.saturating_mul(r.n).saturating_mul(r.k) >= 1 << 22;
+                // Two threads are to have something to do where that is worth their while. Not where k is long: each half
+                // would read all of A, and parts of the same lines of B, which takes one thread twice as long.
+                let work = r.m.saturating_mul(r.n).saturating_mul(r.k);
+                let alone = r.m <= TASK_ROWS && r.n >= 4 * width && r.k <= LONG && work >= 1 << 22;
                 let tasks = if r.n < 1 << 14 { blocks.clamp(1 + usize::from(alone), 4) } else { 8 };
                 (even(r.m, TASK_ROWS), even(r.n, r.n.div_ceil(tasks.max(1)).max(1)))
             }
@@ -148,6 +146,8 @@ impl Plan {
 
 /// Rows in a shard of the column sums; tasks that divide rows own whole shards.
 pub(super) const SHARD_ROWS: usize = 64;
+/// Steps of k beyond which columns are not divided for the sake of a second thread.
+const LONG: usize = 4096;
 /// Rows of C in a task at most: enough to make the packing of B cheap.
 const TASK_ROWS: usize = 512;
 /// Columns of a block of B at most: two blocks, one in use and one being packed, stay in the second-level cache.

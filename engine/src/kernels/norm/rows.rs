@@ -166,12 +166,14 @@ pub(super) fn gradient<S: Tier, const GATE: bool, const IN_PLACE: bool>(
 /// Vectors of channels whose accumulators are kept in the first-level cache, so that a pixel is walked through in the order
 /// of memory. Bit-neutral.
 const WIDE: usize = 16;
+/// As few such vectors hide that their accumulators come from memory. Bit-neutral.
+const LEAST_WIDE: usize = 4;
 
-/// The whole vectors of `c` channels in groups of at most [`WIDE`], where there are enough of them to hide that their
-/// accumulators come from memory: `(first channel, vectors)`. What is left goes through [`by_channels`].
+/// The whole vectors of `c` channels in groups of at most [`WIDE`], if there are [`LEAST_WIDE`]: `(first channel, vectors)`.
+/// What is left goes through [`by_channels`].
 fn wide(c: usize) -> impl Iterator<Item = (usize, usize)> {
     let vectors = c / LANES;
-    let vectors = if vectors < 4 { 0 } else { vectors };
+    let vectors = if vectors < LEAST_WIDE { 0 } else { vectors };
     (0..vectors).step_by(WIDE).map(move |first| (first * LANES, WIDE.min(vectors - first)))
 }
 
@@ -179,7 +181,7 @@ fn wide(c: usize) -> impl Iterator<Item = (usize, usize)> {
 /// `|WIDTH, FULL, span|`, the span being that of the first of `WIDTH` vectors, which are whole if `FULL`.
 macro_rules! by_channels {
     ($c:expr, |$width:ident, $full:ident, $span:ident| $body:expr) => {{
-        let mut from = if $c < 4 * LANES { 0 } else { $c - $c % LANES };
+        let mut from = if $c < LEAST_WIDE * LANES { 0 } else { $c - $c % LANES };
         while from + 2 * LANES <= $c {
             by_channels!(from, LANES, 2, true, |$width, $full, $span| $body);
             from += 2 * LANES;
