@@ -6,7 +6,7 @@ use regularity_engine::Context;
 use regularity_engine::digest::Digester;
 
 use super::{DataFacts, Picture};
-use crate::data::{Cifar, Collection, Idx, Labels, Nuisance, Procedural, Source, Split, Subset, select};
+use crate::data::{Cifar, Collection, DataError, Idx, Labels, Nuisance, Procedural, Source, Split, Subset, select};
 use crate::error::{Error, Result};
 
 /// The seed of procedural images and of the selection: all seeds of a run share the images.
@@ -86,11 +86,10 @@ impl Wanted<'_> {
             |collection, folder: &Path| -> Result<Box<dyn Source>> { Ok(Box::new(Idx::open(collection, folder)?)) };
         match (self.source, folder) {
             ("auto" | "procedural", None) => Ok((procedural()?, false)),
-            ("auto" | "cifar10", Some(folder)) if self.source == "cifar10" || Cifar::ten(folder).is_ok() => {
-                Ok((Box::new(Cifar::ten(folder)?), true))
-            }
+            ("auto", Some(folder)) => Ok((first_of_two(folder)?, true)),
+            ("cifar10", Some(folder)) => Ok((Box::new(Cifar::ten(folder)?), true)),
             ("cifar100", Some(folder)) => Ok((Box::new(Cifar::hundred(folder, Labels::Fine)?), true)),
-            ("auto" | "mnist", Some(folder)) => Ok((idx(Collection::Mnist, folder)?, true)),
+            ("mnist", Some(folder)) => Ok((idx(Collection::Mnist, folder)?, true)),
             ("fashion-mnist", Some(folder)) => Ok((idx(Collection::FashionMnist, folder)?, true)),
             ("cifar10" | "cifar100" | "mnist" | "fashion-mnist", None) => Err(Error::Usage {
                 message: format!("the images of {} come from files", self.source),
@@ -105,6 +104,20 @@ impl Wanted<'_> {
                 help: "there are auto, procedural, cifar10, cifar100, mnist and fashion-mnist".to_owned(),
             }),
         }
+    }
+}
+
+/// The CIFAR-10 or the MNIST of a folder, in this order. The message names both if neither is there.
+fn first_of_two(folder: &Path) -> Result<Box<dyn Source>> {
+    match Cifar::ten(folder) {
+        Err(DataError::Missing { expected, .. }) => match Idx::open(Collection::Mnist, folder) {
+            Err(DataError::Missing { expected: other, .. }) => {
+                let expected = format!("{expected}, and no {other}");
+                Err(DataError::Missing { what: "CIFAR-10 or MNIST", folder: folder.to_owned(), expected }.into())
+            }
+            idx => Ok(Box::new(idx?)),
+        },
+        cifar => Ok(Box::new(cifar?)),
     }
 }
 
