@@ -98,6 +98,20 @@ fn usage_errors_exit_with_2_and_say_nothing_on_stdout() {
 }
 
 #[test]
+fn a_folder_without_data_exits_with_3_and_names_the_sets_that_were_looked_for() {
+    let empty = tempfile::tempdir().unwrap();
+    let folder = empty.path().to_str().unwrap();
+    let out = empty.path().join("runs");
+    let run = run(&["run", "large-lr", "--profile", "smoke", "--data", folder, "--out", out.to_str().unwrap()]);
+    assert_eq!(run.code, 3, "{run:?}");
+    assert!(run.stdout.is_empty(), "{run:?}");
+    let talk = flat(&run.stderr);
+    for word in ["CIFAR-10 or MNIST is not there", "data_batch_1.bin", "train-images", "leave --data away"] {
+        assert!(talk.contains(word), "no {word} in {talk}");
+    }
+}
+
+#[test]
 fn doctor_tells_facts_about_every_tier() {
     let run = run(&["doctor", "--no-measure", "--threads", "3"]);
     assert_eq!(run.code, 0, "{run:?}");
