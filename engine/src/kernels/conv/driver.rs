@@ -13,8 +13,16 @@ use crate::memory::Scratch;
 use crate::parallel::{Context, Shards};
 use crate::simd::{Kernel, Tier, Vector};
 
+/// Taps of a tile that are done while weights come from the second-level cache, or most of the way from the third.
+const AHEAD_TAPS: usize = 16;
+/// Elements of packed weights that stay in the first-level cache from one tile to the next.
+const FIRST_WEIGHTS: usize = (24 << 10) / 4;
 /// Elements of packed weights that stay in the second-level cache from one unit to the next.
 const NEAR_WEIGHTS: usize = (128 << 10) / 4;
+/// Pixels of a unit whose places are listed once, for all blocks of channels.
+const MOST_PLACES: usize = 1024;
+/// Blocks of channels from which on that is worth it.
+const LISTED_VISITS: usize = 8;
 /// Bytes of rows that are copied into planes at a time.
 const STAGE_BYTES: usize = 16 << 10;
 
@@ -262,13 +270,17 @@ impl Kernel for Tiles<'_, '_> {
         let usual = (1..=most).rev().find(|&v| most_pixels::<S>(v) > 0).unwrap_or(1);
         // Where pixels are few, tiles are wider.
         let usual_repeats = self.prepared.layout.blocking.repeats;
+        let sweeps = count.div_ceil(usual.saturating_mul(usual_repeats));
+        let visits = sweeps * self.prepared.read.c.div_ceil(self.prepared.layout.blocking.depth);
+        let places = (visits >= LISTED_VISITS && self.pixels <= MOST_PLACES).then(|| self.places());
         for vectors in usual..=6.min(count).max(usual) {
             let wanted = |pair: &Pair| {
                 let pixels = self.pixels(pair);
                 pixels > 0 && !pair.taps.is_empty() && vectors_for::<S>(pixels, count).max(usual) == vectors
             };
             if self.prepared.pairs.iter().any(wanted) {
-                self.pass(tier, vectors, if vectors == usual { usual_repeats } else { 1 }, wanted);
+                let repeats = if vectors == usual { usual_repeats } else { 1 };
+                self.pass(tier, vectors, repeats, wanted, places.as_ref());
             }
         }
         for pair in self.prepared.pairs.iter().filter(|pair| pair.taps.is_empty()) {
@@ -280,7 +292,14 @@ impl Kernel for Tiles<'_, '_> {
 impl Tiles<'_, '_> {
     /// The tiles of all pairs of classes that are `wanted`, `vectors` wide.
     #[inline(always)]
-    fn pass<S: Tier>(&self, tier: S, vectors: usize, repeats: usize, wanted: impl Fn(&Pair) -> bool) {
+    fn pass<S: Tier>(
+        &self,
+        tier: S,
+        vectors: usize,
+        repeats: usize,
+        wanted: impl Fn(&Pair) -> bool,
+        places: Option<&Places>,
+    ) {
         let Self { prepared, images, unit, .. } = *self;
         let blocking = prepared.layout.blocking;
         // While this unit is computed, the next one is fetched.
@@ -311,10 +330,15 @@ impl Tiles<'_, '_> {
                     let len = channels.len() * step * width * repeats;
                     ahead[2] = Ahead::new(w.as_ptr().wrapping_add(len), len, self.pixels);
                 }
-                let mut carry = self.carry;
-                for pair in prepared.pairs.iter().filter(|pair| wanted(pair)) {
-                    self.pair(tier, pair, first, (width, repeats), &channels, most, w, carry, &mut ahead);
-                    carry = carry.wrapping_add(self.pixels(pair) * width * repeats * LANES);
+                let (mut carry, mut place) = (self.carry, 0);
+                for pair in &prepared.pairs {
+                    let pixels = self.pixels(pair);
+                    if wanted(pair) {
+                        let places = places.map(|places| (places, place));
+                        self.pair(tier, pair, first, (width, repeats), &channels, most, w, carry, places, &mut ahead);
+                        carry = carry.wrapping_add(pixels * width * repeats * LANES);
+                    }
+                    place += pixels;
                 }
                 from = channels.end;
             }
@@ -344,12 +368,17 @@ impl Tiles<'_, '_> {
         most: usize,
         w: &[f32],
         carry: *mut f32,
+        places: Option<(&Places, usize)>,
         ahead: &mut [Ahead; 3],
     ) {
         let Self { prepared, images, .. } = *self;
         let channel = first * LANES;
-        let taps = &prepared.taps[pair.taps.clone()];
-        let mut walk = self.walk(pair, channels.start / prepared.layout.blocking.depth * images.plane, channel);
+        let (taps, step) = (&prepared.taps[pair.taps.clone()], prepared.kernel_len() * LANES);
+        let plane = channels.start / prepared.layout.blocking.depth * images.plane;
+        let mut pixels_of = match places {
+            Some((places, from)) => Pixels::Listed { places, from, plane, channel },
+            None => Pixels::Walked(self.walk(pair, plane, channel)),
+        };
         let mut tile = Tile {
             x: [std::ptr::null(); MOST_PIXELS],
             y: [std::ptr::null_mut(); MOST_PIXELS],
@@ -359,6 +388,11 @@ impl Tiles<'_, '_> {
             depth: channels.len(),
             w: w.as_ptr().wrapping_offset(pair.start.weight),
             w_vector: prepared.vector_len(),
+            w_ahead: if channels.len() * step * width * repeats > FIRST_WEIGHTS {
+                AHEAD_TAPS.div_ceil(taps.len().max(1)) * step
+            } else {
+                0
+            },
             last_lanes: (prepared.write.c - (first + repeats * width - 1) * LANES).min(LANES),
             start: match self.bias {
                 _ if channels.start > 0 => Start::Carry,
@@ -378,7 +412,7 @@ impl Tiles<'_, '_> {
                 continue;
             };
             for _ in 0..tiles {
-                walk.next(&mut tile, pixels);
+                pixels_of.next(&mut tile, pixels);
                 for ahead in &mut *ahead {
                     ahead.proceed(tier, pixels);
                 }
@@ -388,6 +422,24 @@ impl Tiles<'_, '_> {
                 tile.carry = tile.carry.wrapping_add(pixels * repeats * width * LANES);
             }
         }
+    }
+
+    /// All pixels of the unit, pair by pair, in the first plane and the first channel.
+    fn places(&self) -> Places {
+        let mut places = Places::NONE;
+        let mut from = 0;
+        for pair in &self.prepared.pairs {
+            let pixels = self.pixels(pair);
+            if pixels > 0 {
+                let mut walk = self.walk(pair, 0, 0);
+                for place in from..from + pixels {
+                    (places.x[place], places.y[place]) = (walk.x(walk.column), walk.y(walk.column));
+                    walk.advance(1);
+                }
+            }
+            from += pixels;
+        }
+        places
     }
 
     /// The outputs of pixels without taps.
@@ -467,6 +519,46 @@ impl Ahead {
             self.at = self.at.wrapping_add(LANES);
             self.due -= self.pixels;
             self.lines -= 1;
+        }
+    }
+}
+
+/// Where the pixels of a unit are read and written. Every block of channels needs that again, and where rows are short
+/// finding it takes as long as a good part of the arithmetic.
+struct Places {
+    x: [*const f32; MOST_PLACES + MOST_PIXELS],
+    y: [*mut f32; MOST_PLACES + MOST_PIXELS],
+}
+
+impl Places {
+    const NONE: Self = Self {
+        x: [std::ptr::null(); MOST_PLACES + MOST_PIXELS],
+        y: [std::ptr::null_mut(); MOST_PLACES + MOST_PIXELS],
+    };
+}
+
+/// The pixels of a pair of classes one after the other.
+enum Pixels<'a> {
+    /// From the list of the unit, from this place on; the plane and the channel are still to be added.
+    Listed { places: &'a Places, from: usize, plane: usize, channel: usize },
+    /// Found on the way.
+    Walked(Walk<'a>),
+}
+
+impl Pixels<'_> {
+    /// Puts the next `count` pixels into the tile.
+    #[inline(always)]
+    fn next(&mut self, tile: &mut Tile, count: usize) {
+        match self {
+            Self::Listed { places, from, plane, channel } => {
+                // All places of the tile are filled: that is a few vector operations, and nobody looks at the rest.
+                let (x, y) = (&places.x[*from..*from + MOST_PIXELS], &places.y[*from..*from + MOST_PIXELS]);
+                for i in 0..MOST_PIXELS {
+                    (tile.x[i], tile.y[i]) = (x[i].wrapping_add(*plane), y[i].wrapping_add(*channel));
+                }
+                *from += count;
+            }
+            Self::Walked(walk) => walk.next(tile, count),
         }
     }
 }

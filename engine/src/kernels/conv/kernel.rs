@@ -53,6 +53,8 @@ pub(super) struct Tile {
     pub w: *const f32,
     /// From the weights of one vector of outputs to those of the next.
     pub w_vector: usize,
+    /// How far ahead weights are fetched into the first-level cache, in elements; 0 if they are there.
+    pub w_ahead: usize,
     /// Channels of the very last vector that exist, 1 to [`LANES`].
     pub last_lanes: usize,
     pub start: Start,
@@ -135,7 +137,14 @@ unsafe fn entry<S: Tier, const P: usize, const NV: usize>(tier: S, tile: &Tile) 
         #[inline(always)]
         || {
             // SAFETY: the caller's promise, passed on.
-            unsafe { run::<S, P, NV>(tier, tile) }
+            unsafe {
+                // Small tiles are few.
+                if const { 2 * P * NV > accumulators::<S>() } && tile.w_ahead > 0 {
+                    run::<S, P, NV, true>(tier, tile);
+                } else {
+                    run::<S, P, NV, false>(tier, tile);
+                }
+            }
         },
     );
 }
@@ -143,11 +152,12 @@ unsafe fn entry<S: Tier, const P: usize, const NV: usize>(tier: S, tile: &Tile) 
 /// # Safety
 /// As said at [`MicroKernel`].
 #[inline(always)]
-unsafe fn run<S: Tier, const P: usize, const NV: usize>(tier: S, tile: &Tile) {
+unsafe fn run<S: Tier, const P: usize, const NV: usize, const AHEAD: bool>(tier: S, tile: &Tile) {
     // SAFETY: every access below is one that the caller promised to be valid.
     unsafe {
         let x: [*const f32; P] = std::array::from_fn(|i| tile.x[i]);
         let end = tile.taps.add(tile.tap_count);
+        let w_ahead = tile.w_ahead;
         for repeat in 0..tile.repeats {
             let channel = repeat * NV * LANES;
             let last_lanes = if repeat + 1 == tile.repeats { tile.last_lanes } else { LANES };
@@ -168,6 +178,11 @@ unsafe fn run<S: Tier, const P: usize, const NV: usize>(tier: S, tile: &Tile) {
                 while tap != end {
                     image += (*tap).image;
                     w = w.wrapping_offset((*tap).weight);
+                    if AHEAD {
+                        for v in 0..NV {
+                            tier.prefetch(w.wrapping_add(v * tile.w_vector + w_ahead));
+                        }
+                    }
                     step::<S, P, NV>(tier, &x, image, w, tile.w_vector, &mut acc);
                     tap = tap.add(1);
                 }

@@ -39,7 +39,7 @@ pub(super) struct Layout {
 }
 
 /// Most examples that are worked on together.
-pub(super) const MOST_EXAMPLES: usize = 12;
+pub(super) const MOST_EXAMPLES: usize = 16;
 /// Batches of fewer examples than this are cut within examples too.
 pub(super) const FEW_EXAMPLES: usize = 8;
 /// Bytes of packed weights for one block of channels, which every tile passes over: they come from the first-level cache
@@ -50,9 +50,13 @@ const REPEATED_BYTES: usize = 20 << 10;
 /// Bytes of images, read and written, that are worked on together: they stay in the second-level cache beside those that
 /// are fetched meanwhile.
 const IMAGE_BYTES: usize = 128 << 10;
-/// The same for images in planes, of which only one plane is in use at a time. More examples share one pass over the
-/// weights, which may come from far away.
+/// The same for images in planes, of which only one plane is in use at a time.
 const PLANES_BYTES: usize = 768 << 10;
+/// The same where all weights together are more than the second-level cache holds: the more examples share one pass over
+/// them, the less often they come from far away.
+const SHARING_BYTES: usize = 2 << 20;
+/// Bytes of packed weights from which on that is so.
+const FAR_WEIGHTS: usize = 2 << 20;
 /// From this many channels on, pixels of an image are too far apart: they would meet in a few sets of the first-level cache.
 const FAR_APART: usize = 128;
 
@@ -91,12 +95,17 @@ impl Layout {
             let repeats = (REPEATED_BYTES / (channel * depth)).max(1);
             let bytes = 4 * (read.len() + write.len());
             let planes = kernel > 1 && read.c >= FAR_APART;
+            let images = match channel / vectors * read.c * available {
+                _ if !planes => IMAGE_BYTES,
+                FAR_WEIGHTS.. => SHARING_BYTES,
+                _ => PLANES_BYTES,
+            };
             Blocking {
                 pixels: usize::MAX,
                 vectors,
                 repeats: even(available.div_ceil(vectors), repeats),
                 depth,
-                examples: (if planes { PLANES_BYTES } else { IMAGE_BYTES } / bytes).max(1),
+                examples: (images / bytes).max(1),
                 rows: even(write.h, (4 * IMAGE_BYTES * write.h / bytes).max(1)),
                 planes,
             }
