@@ -88,13 +88,14 @@ pub struct WeightBlocking {
 }
 
 /// Elements of the weights up to which tasks divide the examples.
-const SMALL_WEIGHTS: usize = 1 << 18;
+const SMALL_WEIGHTS: usize = 1 << 19;
 /// Elements of the weights whose partial sums are no burden to the caches.
 const TINY_WEIGHTS: usize = 1 << 14;
 /// Output pixels of a group, where the weights are not tiny.
 const GROUP_PIXELS: usize = 2048;
-/// Elements of the panels of a group, at most, where tasks divide the weights.
-const GROUP_ELEMENTS: usize = 1 << 22;
+/// Elements of the panels of a group, about, where tasks divide the weights: every task reads some of them, so they are
+/// to stay in a third-level cache that others use too.
+const GROUP_ELEMENTS: usize = 1 << 20;
 /// Tasks that divide the examples.
 const TASKS: usize = 8;
 /// Output pixels of a chunk.
@@ -117,7 +118,7 @@ impl WeightBlocking {
             1
         } else if divide_weights {
             let panel = g.h * g.w * g.c_in.div_ceil(g.stride) + g.output_len();
-            (GROUP_ELEMENTS / (panel * shards.examples / shards.parts).max(1)).max(GROUP_PIXELS / pixels.max(1))
+            GROUP_ELEMENTS / (panel * shards.examples / shards.parts).max(1)
         } else {
             GROUP_PIXELS / pixels.max(1)
         };
