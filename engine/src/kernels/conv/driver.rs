@@ -531,10 +531,8 @@ struct Places {
 }
 
 impl Places {
-    const NONE: Self = Self {
-        x: [std::ptr::null(); MOST_PLACES + MOST_PIXELS],
-        y: [std::ptr::null_mut(); MOST_PLACES + MOST_PIXELS],
-    };
+    const NONE: Self =
+        Self { x: [std::ptr::null(); MOST_PLACES + MOST_PIXELS], y: [std::ptr::null_mut(); MOST_PLACES + MOST_PIXELS] };
 }
 
 /// The pixels of a pair of classes one after the other.

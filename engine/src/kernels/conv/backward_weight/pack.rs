@@ -125,7 +125,7 @@ fn gather(from: &[f32], step: usize, height: usize, panel: &mut [f32]) {
             }
         };
     }
-    each!(1 2 3 4 5 6 7 8);
+    each!(1 2 3 4 5 6 7 8 9 10 11);
 }
 
 /// The rows `rows` of one example of d_y: for each block of channels all its pixels, in whole vectors.
