@@ -98,6 +98,7 @@ fn a_split_multiply_add_is_caught() {
             depth: 2,
             w: w.as_ptr().wrapping_offset(start.weight),
             w_vector: 0,
+            w_ahead: 0,
             last_lanes: LANES,
             start: Start::Zero,
             last: true,
