@@ -1,15 +1,16 @@
-//! Runs a convolution: brings images in, hands out tasks, and calls the micro-kernel tile by tile.
+//! Runs a convolution: hands out tasks, has images brought in, and calls the micro-kernel tile by tile.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::images::Images;
 use super::kernel::{LANES, MOST_PIXELS, Start, Tile, most_pixels, select, vectors_for};
 use super::packed::{Pair, Prepared};
 use super::plan::{Cut, FEW_EXAMPLES, MOST_EXAMPLES, Unit, part};
+use super::walk::{MOST_PLACES, Pixels, Places, Walk};
 use crate::error::{Error, Result};
 use crate::kernels::stage::{Sink, Source};
-use crate::memory::Scratch;
 use crate::parallel::{Context, Shards};
 use crate::simd::{Kernel, Tier, Vector};
 
@@ -19,12 +20,8 @@ const AHEAD_TAPS: usize = 16;
 const FIRST_WEIGHTS: usize = (24 << 10) / 4;
 /// Elements of packed weights that stay in the second-level cache from one unit to the next.
 const NEAR_WEIGHTS: usize = (128 << 10) / 4;
-/// Pixels of a unit whose places are listed once, for all blocks of channels.
-const MOST_PLACES: usize = 1024;
-/// Blocks of channels from which on that is worth it.
+/// Blocks of channels from which on the places of all pixels are listed once.
 const LISTED_VISITS: usize = 8;
-/// Bytes of rows that are copied into planes at a time.
-const STAGE_BYTES: usize = 16 << 10;
 
 /// All of a convolution of `n` examples; see [`super::forward`] and [`super::backward_data`].
 pub(super) fn run(
@@ -113,120 +110,6 @@ pub(super) fn run_here(
         }
     }
     Ok(())
-}
-
-/// The images of a unit as the micro-kernel reads them.
-struct Images<'a> {
-    /// Row 0 (which need not be there) of each example, in the first plane.
-    examples: [*const f32; MOST_EXAMPLES],
-    /// From one block of channels to the next.
-    plane: usize,
-    /// What lies behind the last row in memory, if the images lie there: most likely what is wanted next.
-    next: *const f32,
-    /// Keeps the copies alive.
-    _copy: Option<Scratch<'a, f32>>,
-}
-
-impl<'a> Images<'a> {
-    fn load(context: &'a Context, prepared: &Prepared, unit: &Unit, source: &dyn Source) -> Result<Self> {
-        let (read, layout) = (prepared.read, prepared.layout);
-        let depth = layout.blocking.depth;
-        let mut examples = [std::ptr::null(); MOST_EXAMPLES];
-        let mut in_place = [None; MOST_EXAMPLES];
-        for (slot, e) in in_place.iter_mut().zip(unit.examples.clone()) {
-            *slot = source.in_place(e);
-            if let Some(image) = slot
-                && image.len() != read.len()
-            {
-                let (op, what) = ("convolution", "the length of an example");
-                return Err(Error::Shape { op, what, expected: read.len(), actual: image.len() });
-            }
-        }
-        let count = unit.examples.len();
-        let row = read.w * read.c;
-        let rows = rows_wanted(prepared, &unit.rows);
-        let last = count.checked_sub(1).and_then(|last| in_place[last]);
-        let next = last.map_or(std::ptr::null(), |image: &[f32]| image.as_ptr().wrapping_add(rows.end * row));
-        if !layout.blocking.planes && in_place[..count].iter().all(Option::is_some) {
-            for (to, image) in examples.iter_mut().zip(in_place.into_iter().flatten()) {
-                *to = image.as_ptr();
-            }
-            return Ok(Self { examples, plane: depth, next, _copy: None });
-        }
-        if !layout.blocking.planes {
-            let mut copy = context.scratch(count * rows.len() * row)?;
-            for (i, to) in copy.chunks_exact_mut(rows.len() * row).enumerate() {
-                let e = unit.examples.start + i;
-                source.load(context.isa(), e, rows.clone(), to, row);
-                examples[i] = to.as_ptr().wrapping_sub(rows.start * row);
-            }
-            return Ok(Self { examples, plane: depth, next: std::ptr::null(), _copy: Some(copy) });
-        }
-        // Planes: some rows at a time are computed or found, then dealt out by blocks of channels.
-        let (image, planes) = (rows.len() * layout.row, read.c.div_ceil(depth));
-        let plane = count * image;
-        let run = (STAGE_BYTES / (4 * row)).clamp(1, rows.len());
-        let mut stage = context.scratch(run * row)?;
-        let mut copy = context.scratch(planes * plane)?;
-        for i in 0..count {
-            let mut from = rows.start;
-            while from < rows.end {
-                let part = from..(from + run).min(rows.end);
-                let pixels = if let Some(image) = in_place[i] {
-                    &image[part.start * row..part.end * row]
-                } else {
-                    source.load(context.isa(), unit.examples.start + i, part.clone(), &mut stage, row);
-                    &stage[..part.len() * row]
-                };
-                let at = i * image + (part.start - rows.start) * layout.row;
-                context.dispatch(Deal { pixels, channels: read.c, depth, to: &mut copy[at..], plane })?;
-                from = part.end;
-            }
-            examples[i] = copy.as_ptr().wrapping_add(i * image).wrapping_sub(rows.start * layout.row);
-        }
-        Ok(Self { examples, plane, next, _copy: Some(copy) })
-    }
-}
-
-/// The rows to bring in for the written rows `writes`: all that are read, and so that together the bands of an example
-/// ask for every row, as [`Source::load`] promises.
-fn rows_wanted(prepared: &Prepared, writes: &Range<usize>) -> Range<usize> {
-    let (read, write) = (prepared.read.h, prepared.write.h);
-    let reach = |writes: &Range<usize>| prepared.rows.reach(writes).map_or(0..0, |(from, to)| from..to + 1);
-    let mut rows = reach(writes);
-    if writes.start == 0 {
-        rows.start = 0;
-    }
-    // Up to what any later band reads first.
-    let next = (writes.end..write).filter_map(|row| prepared.rows.reach(&(row..row + 1))).map(|(from, _)| from).min();
-    rows.end = rows.end.max(next.unwrap_or(read));
-    if rows.start > rows.end { rows.end..rows.end } else { rows }
-}
-
-/// Deals pixels out into planes of `depth` channels.
-struct Deal<'a> {
-    pixels: &'a [f32],
-    channels: usize,
-    depth: usize,
-    to: &'a mut [f32],
-    plane: usize,
-}
-
-impl Kernel for Deal<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Tier>(self, tier: S) {
-        for (p, pixel) in self.pixels.chunks_exact(self.channels).enumerate() {
-            for (b, from) in pixel.chunks(self.depth).enumerate() {
-                let to = &mut self.to[b * self.plane + p * self.depth..][..from.len()];
-                let (mut from, mut to) = (from.chunks_exact(LANES), to.chunks_exact_mut(LANES));
-                for (from, to) in (&mut from).zip(&mut to) {
-                    S::F32::load(tier, from).store(to);
-                }
-                to.into_remainder().copy_from_slice(from.remainder());
-            }
-        }
-    }
 }
 
 /// All tiles of a unit.
@@ -520,115 +403,5 @@ impl Ahead {
             self.due -= self.pixels;
             self.lines -= 1;
         }
-    }
-}
-
-/// Where the pixels of a unit are read and written. Every block of channels needs that again, and where rows are short
-/// finding it takes as long as a good part of the arithmetic.
-struct Places {
-    x: [*const f32; MOST_PLACES + MOST_PIXELS],
-    y: [*mut f32; MOST_PLACES + MOST_PIXELS],
-}
-
-impl Places {
-    const NONE: Self =
-        Self { x: [std::ptr::null(); MOST_PLACES + MOST_PIXELS], y: [std::ptr::null_mut(); MOST_PLACES + MOST_PIXELS] };
-}
-
-/// The pixels of a pair of classes one after the other.
-enum Pixels<'a> {
-    /// From the list of the unit, from this place on; the plane and the channel are still to be added.
-    Listed { places: &'a Places, from: usize, plane: usize, channel: usize },
-    /// Found on the way.
-    Walked(Walk<'a>),
-}
-
-impl Pixels<'_> {
-    /// Puts the next `count` pixels into the tile.
-    #[inline(always)]
-    fn next(&mut self, tile: &mut Tile, count: usize) {
-        match self {
-            Self::Listed { places, from, plane, channel } => {
-                // All places of the tile are filled: that is a few vector operations, and nobody looks at the rest.
-                let (x, y) = (&places.x[*from..*from + MOST_PIXELS], &places.y[*from..*from + MOST_PIXELS]);
-                for i in 0..MOST_PIXELS {
-                    (tile.x[i], tile.y[i]) = (x[i].wrapping_add(*plane), y[i].wrapping_add(*channel));
-                }
-                *from += count;
-            }
-            Self::Walked(walk) => walk.next(tile, count),
-        }
-    }
-}
-
-/// The pixels of a pair of classes one after the other: columns fastest, then rows, then examples.
-struct Walk<'a> {
-    images: &'a [*const f32; MOST_EXAMPLES],
-    /// From the start of an image to where the way of the first pixel starts (modulo the address space), and on from there
-    /// to the next row and column.
-    first_read: usize,
-    read_row: usize,
-    read_column: usize,
-    /// What the first pixel writes, and from there on.
-    first_write: *mut f32,
-    write_row: usize,
-    write_column: usize,
-    write_example: usize,
-    rows: usize,
-    columns: usize,
-    /// The next pixel.
-    example: usize,
-    row: usize,
-    column: usize,
-    /// Where the way of the first pixel of its row starts, and what it writes.
-    x_row: *const f32,
-    y_row: *mut f32,
-}
-
-impl Walk<'_> {
-    /// Puts the next `count` pixels into the tile.
-    #[inline(always)]
-    fn next(&mut self, tile: &mut Tile, count: usize) {
-        if self.column + count <= self.columns {
-            // All places are filled: that is one vector operation or two, and nobody looks at the rest.
-            let column = self.column;
-            tile.x = std::array::from_fn(|i| self.x(column + i));
-            tile.y = std::array::from_fn(|i| self.y(column + i));
-            self.advance(count);
-        } else {
-            for i in 0..count {
-                (tile.x[i], tile.y[i]) = (self.x(self.column), self.y(self.column));
-                self.advance(1);
-            }
-        }
-    }
-    #[inline(always)]
-    fn x(&self, column: usize) -> *const f32 {
-        self.x_row.wrapping_add(column.wrapping_mul(self.read_column))
-    }
-    #[inline(always)]
-    fn y(&self, column: usize) -> *mut f32 {
-        self.y_row.wrapping_add(column.wrapping_mul(self.write_column))
-    }
-    /// Goes on by `count` pixels, at most to the end of the row.
-    #[inline(always)]
-    fn advance(&mut self, count: usize) {
-        self.column += count;
-        if self.column == self.columns {
-            self.column = 0;
-            self.row += 1;
-            if self.row == self.rows {
-                (self.row, self.example) = (0, self.example + 1);
-            }
-            self.enter();
-        }
-    }
-    /// Finds the row.
-    #[inline(always)]
-    fn enter(&mut self) {
-        // Beyond the last example there is nothing, and nobody asks.
-        let image = self.images.get(self.example).copied().unwrap_or(std::ptr::null());
-        self.x_row = image.wrapping_add(self.first_read.wrapping_add(self.row * self.read_row));
-        self.y_row = self.first_write.wrapping_add(self.example * self.write_example + self.row * self.write_row);
     }
 }

@@ -37,12 +37,14 @@
 pub mod backward_weight;
 mod driver;
 mod geometry;
+mod images;
 mod kernel;
 mod packed;
 mod plan;
 mod taps;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 pub use backward_weight::{
     VirtualShards, WeightBlocking, WeightGradient, WeightTask, backward_weight, backward_weight_by,
