@@ -19,7 +19,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, registry: &Registry, terminal: &mut Terminal) -> Result<()> {
-    let speed = Speed::measure(Isa::detect(), host::threads())?;
+    let threads = host::threads();
+    let speed = Speed::measure(Isa::detect(), threads)?;
     let times = |experiment: &dyn Registered| -> Result<Vec<(&'static str, Option<f64>)>> {
         let profiles = experiment.about().profiles.iter();
         let time = |&profile| {
@@ -62,5 +63,6 @@ pub fn run(args: &Args, registry: &Registry, terminal: &mut Terminal) -> Result<
             terminal.line(format_args!("  {id} {}", claim.statement))?;
         }
     }
-    Ok(())
+    let with = if threads == 1 { "one thread".to_owned() } else { format!("{threads} threads") };
+    terminal.line(format_args!("\nTimes are rough estimates for this machine, {with} and nothing else running."))
 }
