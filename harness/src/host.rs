@@ -70,6 +70,12 @@ pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// A number of threads for people: `1 thread`, `2 threads`.
+#[must_use]
+pub fn threads_text(threads: usize) -> String {
+    if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") }
+}
+
 /// The time now, UTC, as `2026-01-31 23:59:59`.
 #[must_use]
 pub fn now_utc() -> String {

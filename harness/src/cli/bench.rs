@@ -177,10 +177,10 @@ fn step(args: &StepArgs, terminal: &mut Terminal) -> Result<()> {
 }
 
 fn print_step(s: &StepSpeed, terminal: &mut Terminal) -> Result<()> {
-    let threads = if s.threads == 1 { "thread" } else { "threads" };
+    let threads = host::threads_text(s.threads);
     let title = format!(
-        "{}, {} parameters, batch {} of {} x {} pixels, {}, {} {threads}",
-        s.model, s.parameters, s.batch, s.pixels, s.pixels, s.isa, s.threads
+        "{}, {} parameters, batch {} of {} x {} pixels, {}, {threads}",
+        s.model, s.parameters, s.batch, s.pixels, s.pixels, s.isa
     );
     let title = terminal.paint(Tone::Heading, &title).to_string();
     terminal.line(title)?;
@@ -243,8 +243,8 @@ fn gemm(args: &GemmArgs, terminal: &mut Terminal) -> Result<()> {
 
 fn print(s: &GemmSpeed, terminal: &mut Terminal) -> Result<()> {
     let (a, b) = (if s.trans_a { "A^T" } else { "A" }, if s.trans_b { "B^T" } else { "B" });
-    let threads = if s.threads == 1 { "thread" } else { "threads" };
-    let title = format!("C = {a} {b}, f32, m {}, n {}, k {}, {}, {} {threads}", s.m, s.n, s.k, s.isa, s.threads);
+    let threads = host::threads_text(s.threads);
+    let title = format!("C = {a} {b}, f32, m {}, n {}, k {}, {}, {threads}", s.m, s.n, s.k, s.isa);
     let title = terminal.paint(Tone::Heading, &title).to_string();
     terminal.line(title)?;
     terminal.line(format_args!(

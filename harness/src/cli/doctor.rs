@@ -145,7 +145,7 @@ fn print(d: &Diagnosis, terminal: &mut Terminal) -> Result<()> {
     let Some(measured) = &d.measured else { return Ok(()) };
     heading(terminal, "multiply-add peak, f32, GFLOP/s       min    median       max")?;
     for FmaPeak { isa, threads, gflops } in &measured.fma_peak {
-        terminal.line(format_args!("{isa:<13} {:<19}{}", thread_text(*threads), row(gflops)))?;
+        terminal.line(format_args!("{isa:<13} {:<19}{}", host::threads_text(*threads), row(gflops)))?;
     }
     heading(terminal, "bandwidth, GB/s                       min    median       max   bytes an array")?;
     for b in &measured.bandwidth {
@@ -159,7 +159,7 @@ fn print(d: &Diagnosis, terminal: &mut Terminal) -> Result<()> {
         let name = format!("{level:<6} {operation}");
         let row = row(&b.gb_per_s);
         let array = bytes_text(b.array_bytes);
-        terminal.line(format_args!("{name:<13} {:<19}{row}   {array}", thread_text(b.threads)))?;
+        terminal.line(format_args!("{name:<13} {:<19}{row}   {array}", host::threads_text(b.threads)))?;
     }
     Ok(())
 }
@@ -171,10 +171,6 @@ fn heading(terminal: &mut Terminal, text: &str) -> Result<()> {
 
 fn row(spread: &Spread) -> String {
     format!("{:>9.1} {:>9.1} {:>9.1}", spread.min, spread.median, spread.max)
-}
-
-fn thread_text(threads: usize) -> String {
-    if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") }
 }
 
 fn bytes_text(bytes: usize) -> String {

@@ -63,6 +63,6 @@ pub fn run(args: &Args, registry: &Registry, terminal: &mut Terminal) -> Result<
             terminal.line(format_args!("  {id} {}", claim.statement))?;
         }
     }
-    let with = if threads == 1 { "one thread".to_owned() } else { format!("{threads} threads") };
+    let with = host::threads_text(threads);
     terminal.line(format_args!("\nTimes are rough estimates for this machine, {with} and nothing else running."))
 }

@@ -52,10 +52,10 @@ pub fn run(args: &Args, terminal: &mut Terminal) -> Result<()> {
     comparison.verdict(&tiers, threads)?;
     let names: Vec<_> = tiers.iter().map(|isa| isa.name()).collect();
     let text = format!(
-        "fine: {} kernels equal the golden on {}, {threads} {} ({:.1} s)",
+        "fine: {} kernels equal the golden on {}, {} ({:.1} s)",
         outcomes.len(),
         names.join(", "),
-        if threads == 1 { "thread" } else { "threads" },
+        host::threads_text(threads),
         start.elapsed().as_secs_f64()
     );
     terminal.note(Some(Tone::Good), text);

@@ -6,6 +6,7 @@ use super::{View, base64, svg};
 use crate::config::Configuration;
 use crate::error::Result;
 use crate::experiments::{Status, Verdict};
+use crate::host;
 use crate::record::{ClaimEntry, Host};
 
 /// A text in HTML.
@@ -186,8 +187,7 @@ fn run(view: &View) -> String {
     row("Configuration digest", format!("<code>{}</code>", manifest.configuration_digest));
     row("Numerics version", manifest.numerics_version.to_string());
     let cpu = cpu.as_ref().map_or_else(String::new, |cpu| format!("{}, ", escape(cpu)));
-    let threads_text = if *threads == 1 { "thread" } else { "threads" };
-    row("Machine", format!("{cpu}{architecture}, {system}; {isa}, {threads} {threads_text}"));
+    row("Machine", format!("{cpu}{architecture}, {system}; {isa}, {}", host::threads_text(*threads)));
     let resumed = match resumed {
         0 => String::new(),
         1 => ", resumed once".to_owned(),

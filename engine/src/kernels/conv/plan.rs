@@ -95,7 +95,7 @@ impl Layout {
             let repeats = (REPEATED_BYTES / (channel * depth)).max(1);
             let bytes = 4 * (read.len() + write.len());
             let planes = kernel > 1 && read.c >= FAR_APART;
-            let images = match channel / vectors * read.c * available {
+            let images = match 4 * LANES * kernel * read.c * available {
                 _ if !planes => IMAGE_BYTES,
                 FAR_WEIGHTS.. => SHARING_BYTES,
                 _ => PLANES_BYTES,
