@@ -38,8 +38,10 @@ pub struct Theory {
     pub both: usize,
     /// Hidden units that read P.
     pub units_p: usize,
-    /// Hidden units that read Q.
+    /// Simulated hidden units that read Q.
     pub units_q: usize,
+    /// How many units that read Q each simulated one stands for: they share their first weights and their noise.
+    pub copies: usize,
     /// Length of `z` (the paper: 1).
     pub scale: f64,
     /// `r`: length of `zeta` over that of `z`.
@@ -83,6 +85,7 @@ impl Settings {
             both: 22,
             units_p: 64,
             units_q: 131_072,
+            copies: 1,
             scale: 28.0,
             opening: 0.15,
             alpha_min: 0.5,
@@ -248,8 +251,8 @@ impl Theory {
     /// The sizes of the network.
     #[must_use]
     pub fn shape(&self) -> Shape {
-        let Self { d, units_p, units_q, scale, opening, .. } = *self;
-        Shape { d, units_p, units_q, scale: scale as f32, opening: opening as f32 }
+        let Self { d, units_p, units_q, copies, scale, opening, .. } = *self;
+        Shape { d, units_p, units_q, copies, scale: scale as f32, opening: opening as f32 }
     }
 
     /// Whether the settings make sense together.
@@ -265,6 +268,7 @@ impl Theory {
             ("both", self.both > 0 && even(self.both) && self.total() <= 100_000, "even and positive"),
             ("units_p", self.units_p > 0 && even(self.units_p), "even and positive"),
             ("units_q", self.units_q > 0 && even(self.units_q), "even and positive"),
+            ("copies", (1..=1_000_000).contains(&self.copies), "from 1 to 1,000,000"),
             ("test", self.test > 0 && even(self.test), "even and positive"),
             ("alpha_min", (0.0..1.0).contains(&self.alpha_min), "in [0, 1)"),
         ];

@@ -9,8 +9,9 @@
 //!   close to each other, the middle one positive. No linear classifier can tell, and few examples suffice. `alpha` is
 //!   uniform in `[alpha_min, 1)`; the paper's `alpha_min` is 0.
 //!
-//! The numbers of examples with P alone, Q alone and both are exact and the same for both labels; the paper draws them.
-//! Draws: streams `large-lr/theory/<set>/...`; example i takes the normals `i d, ..., i d + d - 1` and the words `i`.
+//! The numbers of examples with P alone, Q alone and both are exact and the same for both labels, and negative Q patterns
+//! alternate between their two rays; the paper draws all of these.
+//! Draws: streams `large-lr/theory/<set>/...`; example i takes the normals `i d, ..., i d + d - 1` and the word `i`.
 
 use regularity_engine::random::Stream;
 use regularity_engine::{Context, Result};
@@ -94,7 +95,6 @@ impl Examples {
         stream("x").fill_normal(context, 0, &mut normals, 0.0, std as f32)?;
         let mut alpha = vec![0.0f32; total];
         stream("alpha").fill_uniform(context, 0, &mut alpha, alpha_min, 1.0)?;
-        let side = stream("side");
 
         let mut examples = Self {
             x: Vec::with_capacity((p_only + both) * d),
@@ -121,10 +121,11 @@ impl Examples {
                 examples.x.extend(h[1..].iter().map(|&h| y * h));
                 examples.x.len() / d - 1
             }));
-            examples.ray.push((kind != Kind::POnly).then(|| match (y > 0.0, side.u32_at(i as u64) >> 31) {
-                (true, _) => Ray::Middle,
-                (false, 0) => Ray::Plus,
-                (false, _) => Ray::Minus,
+            // i is even for positive labels, so that negative ones are i = 1, 3, 5, ...
+            examples.ray.push((kind != Kind::POnly).then_some(match i % 4 {
+                1 => Ray::Plus,
+                3 => Ray::Minus,
+                _ => Ray::Middle,
             }));
             examples.label.push(y);
             examples.kind.push(kind);

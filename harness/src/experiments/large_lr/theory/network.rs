@@ -10,13 +10,22 @@
 //! `z` and along `zeta / |zeta|`. This is exact in law. And `g` is homogeneous: `g(alpha x) = alpha g(x)`, so three
 //! products serve all examples.
 //!
+//! # Copies
+//! How far the Q branch is from its linearisation is decided by its number of units. Each simulated unit of V stands for
+//! `c` units that share their first weights and their noise, so the branch has `c units_q`, with `a = 1 / sqrt(2 c units_q)`.
+//! `c` such units with weights `v` are one unit with weights `u = sqrt(c) v`: their sum is `c a relu(v . x) = a' relu(u . x)`
+//! with `a' = sqrt(c) a = 1 / sqrt(2 units_q)`, and a step that moves each `v` by `-step C a x` moves `u` by
+//! `-step C a' x`. So V holds `u`, and all that shows of the copies is its first deviation, `sqrt(c) tau`, and its noise, of
+//! the temperature `c D`. This is exact; what differs from `c units_q` units with draws of their own is that fluctuations
+//! of `g` are `sqrt(c)` times larger.
+//!
 //! # One step
 //! ```text
 //! f_i    = r(x1_i) + alpha_i g(ray of i)
 //! c_i    = -y_i sigmoid(-y_i f_i) / n                        the gradient of the mean logistic loss
 //! dW     = sum over i of c_i x1_i (a * 1[W x1_i > 0])
 //! dV     = sum over rays of C_ray x_ray (a * 1[V x_ray > 0])     C_ray = sum over the ray's examples of c_i alpha_i
-//! U      = (1 - step lambda) U - step dU + sqrt(step temperature) normal
+//! U      = (1 - step lambda) U - step dU + sqrt(step temperature) normal       (of V: sqrt(step temperature copies))
 //! ```
 //! `step^2 tau_xi^2 = step temperature`: the paper's noise of standard deviation `tau_xi` a weight, by its temperature.
 //!
@@ -41,8 +50,10 @@ pub struct Shape {
     pub d: usize,
     /// Units of the P branch, even.
     pub units_p: usize,
-    /// Units of the Q branch, even.
+    /// Simulated units of the Q branch, even.
     pub units_q: usize,
+    /// How many units of the Q branch each simulated one stands for.
+    pub copies: usize,
     /// Length of `z`.
     pub scale: f32,
     /// Length of `zeta` over that of `z`.
@@ -66,7 +77,7 @@ pub struct Network {
     shape: Shape,
     /// W, `[d, units_p]`.
     w: Vec<f32>,
-    /// V, `[2, units_q]`: along `z`, along `zeta`.
+    /// `sqrt(copies)` V, `[2, units_q]`: along `z`, along `zeta`.
     v: Vec<f32>,
     /// Output weights of the branches.
     output_p: Vec<f32>,
@@ -115,13 +126,15 @@ pub struct Seen {
 }
 
 impl Network {
-    /// A network at its beginning: weights normal with deviation `tau`, in mirrored pairs.
+    /// A network at its beginning: weights normal with deviation `tau` (of V, which holds `sqrt(copies)` times the weights,
+    /// so much more), in mirrored pairs.
     ///
     /// # Errors
     /// Those of the engine.
     pub fn new(shape: Shape, tau: f32, seed: u64, context: &Context) -> Result<Self> {
         let (w, output_p) = mirrored(shape.d, shape.units_p, tau, "w", seed, context)?;
-        let (v, output_q) = mirrored(2, shape.units_q, tau, "v", seed, context)?;
+        let tau_q = (f64::from(tau) * (shape.copies as f64).sqrt()) as f32;
+        let (v, output_q) = mirrored(2, shape.units_q, tau_q, "v", seed, context)?;
         let (z, zeta) = (shape.scale, shape.scale * shape.opening);
         Ok(Self {
             shape,
@@ -231,10 +244,10 @@ impl Network {
         let gradient = Gradient { d: &mut self.room.gradient, scale: 1.0 / n as f32 };
         let sum = logistic(context, &self.room.logits, &examples.label, Some(gradient), None)?;
         self.update_w(context, examples, step)?;
-        add_noise(context, step, &noise.w.at_step(t), &mut self.noise, &mut self.w)?;
+        add_noise(context, step, 1, &noise.w.at_step(t), &mut self.noise, &mut self.w)?;
         if examples.has_q {
             self.update_v(context, examples, step)?;
-            add_noise(context, step, &noise.v.at_step(t), &mut self.noise, &mut self.v)?;
+            add_noise(context, step, self.shape.copies, &noise.v.at_step(t), &mut self.noise, &mut self.v)?;
         }
         Ok(Seen { loss: sum.sum / n as f32, g })
     }
@@ -295,9 +308,16 @@ fn keep(step: Step) -> f32 {
     1.0 - step.size * step.weight_decay
 }
 
-/// `weights += sqrt(step temperature) normal`.
-fn add_noise(context: &Context, step: Step, stream: &Stream, noise: &mut [f32], weights: &mut [f32]) -> Result<()> {
-    let std = (f64::from(step.size) * f64::from(step.temperature)).sqrt() as f32;
+/// `weights += sqrt(step temperature copies) normal`.
+fn add_noise(
+    context: &Context,
+    step: Step,
+    copies: usize,
+    stream: &Stream,
+    noise: &mut [f32],
+    weights: &mut [f32],
+) -> Result<()> {
+    let std = (f64::from(step.size) * f64::from(step.temperature) * copies as f64).sqrt() as f32;
     if std == 0.0 {
         return Ok(());
     }
