@@ -92,6 +92,8 @@ pub struct Schedule {
     pub factor: f64,
     /// The small learning rate at the start.
     pub small: f64,
+    /// Standard deviation of the noise before activations, until the first milestone.
+    pub noise: f64,
 }
 
 impl Plain {
@@ -100,10 +102,11 @@ impl Plain {
     pub fn training(&self, images: &Images) -> Images {
         self.schedule.as_ref().map_or_else(
             || images.clone(),
-            |Schedule { epochs, milestones, small, .. }| Images {
+            |Schedule { epochs, milestones, small, noise, .. }| Images {
                 epochs: *epochs,
                 anneal: milestones.first().copied().unwrap_or(*epochs),
                 small: *small,
+                noise: *noise,
                 ..images.clone()
             },
         )
@@ -114,7 +117,7 @@ impl Plain {
     /// # Errors
     /// [`Error::Usage`] that names the setting.
     pub fn check(&self, images: &Images) -> Result<()> {
-        let Some(Schedule { epochs, milestones, factor, small }) = &self.schedule else { return Ok(()) };
+        let Some(Schedule { epochs, milestones, factor, small, noise }) = &self.schedule else { return Ok(()) };
         let ascending = milestones.windows(2).all(|pair| pair[0] < pair[1]);
         let inside = milestones.iter().all(|epoch| (images.every + 1..=*epochs).contains(epoch));
         let milestones_fit = !milestones.is_empty() && ascending && inside;
@@ -122,6 +125,7 @@ impl Plain {
             ("milestones", milestones_fit, "ascending epochs from images.every + 1 to plain.schedule.epochs"),
             ("factor", *factor > 0.0 && *factor < 1.0, "between 0 and 1"),
             ("small", *small > 0.0 && small.is_finite(), "positive"),
+            ("noise", *noise >= 0.0 && noise.is_finite(), "zero or positive"),
         ];
         let check = |(name, fits, must): (&str, bool, &str)| {
             if fits { Ok(()) } else { refuse(&format!("plain.schedule.{name}"), must) }
