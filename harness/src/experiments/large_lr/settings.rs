@@ -104,14 +104,9 @@ impl Settings {
         let theory = match profile {
             Profile::Smoke => Theory { seeds: 2, units_q: 512, time1: 24.0, time2: 24.0, test: 200, ..quick },
             Profile::Quick => quick,
-            Profile::Standard | Profile::Paper => Theory {
-                seeds: 20,
-                units_q: 16_384,
-                copies: 64,
-                temperature: 0.0002,
-                test: 4000,
-                ..quick
-            },
+            Profile::Standard | Profile::Paper => {
+                Theory { seeds: 20, units_q: 16_384, copies: 64, temperature: 0.0002, test: 4000, ..quick }
+            }
         };
         Self { theory, images: images(profile), patch: patch(profile), plain: plain(profile) }
     }

@@ -177,7 +177,7 @@ fn a_schedule_of_its_own_falls_at_each_milestone_and_leaves_patched_arms_alone()
         (run(&settings, &pictures, PATCH_LARGE, false), run(&settings, &pictures, PLAIN_LARGE, false));
     // One milestone, and a factor that takes the large rate to the small one: what `images` says in other words.
     let factor = settings.images.small / settings.images.large;
-    let Images { small, noise, .. } = settings.images;
+    let (small, noise) = (settings.images.small, settings.images.noise);
     let schedule = Schedule { epochs: 4, milestones: vec![3], factor, small, noise };
     settings.plain.schedule = Some(schedule.clone());
     assert_eq!(run(&settings, &pictures, PLAIN_LARGE, false), plain);
@@ -251,7 +251,8 @@ fn settings_that_make_no_sense_are_refused() {
     assert!(refused(&|s| s.patch.side = 9).contains("patch.side"));
     assert!(refused(&|s| s.patch.clean = 0.0).contains("patch.clean"));
     let scheduled = |s: &mut Settings, milestones: &[u64], factor| {
-        s.plain.schedule = Some(Schedule { epochs: 9, milestones: milestones.to_vec(), factor, small: 0.1, noise: 0.4 });
+        s.plain.schedule =
+            Some(Schedule { epochs: 9, milestones: milestones.to_vec(), factor, small: 0.1, noise: 0.4 });
     };
     assert!(refused(&|s| scheduled(s, &[], 0.2)).contains("plain.schedule.milestones"));
     assert!(refused(&|s| scheduled(s, &[4, 4], 0.2)).contains("plain.schedule.milestones"));

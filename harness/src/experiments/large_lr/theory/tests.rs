@@ -181,7 +181,7 @@ fn a_unit_stands_for_its_copies() {
     let each: Vec<f32> = v.chunks_exact(half).flat_map(|v| [v; COPIES]).flatten().map(|&v| v / 2.0).collect();
     let plain = Network::new(SHAPE, 0.5, 1, &context).unwrap();
     assert!(plain.weights()[1].2.iter().zip(v).all(|(plain, v)| 2.0 * plain == *v));
-    assert!(all.set_weights(&w.to_vec(), &each));
+    assert!(all.set_weights(w, &each));
     for t in 0..40 {
         let seen = some.step(&context, &examples, COLD, &Noise::new(1), t).unwrap();
         let of_all = all.step(&context, &examples, COLD, &Noise::new(1), t).unwrap();
