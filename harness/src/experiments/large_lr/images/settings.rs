@@ -75,7 +75,7 @@ pub struct Patch {
 pub struct Plain {
     /// Seeds for each arm; 0 leaves this part out.
     pub seeds: u64,
-    /// How long to train, if not as with patches.
+    /// How to train, if not as with patches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
 }
