@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::images::settings::{Images, Patch, Plain, Schedule};
+use super::images::settings::{Images, Patch, Plain, Schedule, refuse};
 use super::theory::data::Counts;
 use super::theory::network::Shape;
 use crate::config::Profile;
@@ -279,14 +279,9 @@ impl Theory {
         let positive = positive.map(|(name, x)| (name, x > 0.0 && x.is_finite(), "positive"));
         let others = [("temperature", self.temperature), ("weight_decay", self.weight_decay)];
         let others = others.map(|(name, x)| (name, x >= 0.0 && x.is_finite(), "zero or positive"));
-        for (name, fits, must) in sizes.into_iter().chain(positive).chain(others) {
-            if !fits {
-                return Err(Error::Usage {
-                    message: format!("the setting theory.{name} must be {must}"),
-                    help: "`regularity list` names the settings of each experiment".to_owned(),
-                });
-            }
-        }
-        Ok(())
+        let check = |(name, fits, must): (&str, bool, &str)| {
+            if fits { Ok(()) } else { refuse(&format!("theory.{name}"), must) }
+        };
+        sizes.into_iter().chain(positive).chain(others).try_for_each(check)
     }
 }

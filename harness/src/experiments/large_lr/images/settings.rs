@@ -142,7 +142,8 @@ impl Schedule {
     }
 }
 
-fn refuse(name: &str, must: &str) -> Result<()> {
+/// The refusal of a setting.
+pub(in super::super) fn refuse(name: &str, must: &str) -> Result<()> {
     Err(Error::Usage {
         message: format!("the setting {name} must be {must}"),
         help: "`regularity run large-lr --dry-run` shows every setting with its value".to_owned(),
