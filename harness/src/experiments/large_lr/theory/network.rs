@@ -149,7 +149,7 @@ impl Network {
         })
     }
 
-    /// W (`[d, units_p]`) and V (`[2, units_q]`).
+    /// W (`[d, units_p]`) and `sqrt(copies)` V (`[2, units_q]`).
     #[must_use]
     pub fn weights(&self) -> [(&'static str, [usize; 2], &[f32]); 2] {
         let Shape { d, units_p, units_q, .. } = self.shape;
