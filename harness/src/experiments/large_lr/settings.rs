@@ -140,10 +140,10 @@ fn images(profile: Profile) -> Images {
         train: 6000,
         test: 9800,
         watched: 2000,
-        network: "wrn-10-1".to_owned(),
+        network: "wrn-10-2".to_owned(),
         batch: 32,
         epochs: 30,
-        anneal: 13,
+        anneal: 10,
         large: 0.2,
         small: 0.02,
         noise: 0.4,
@@ -163,10 +163,12 @@ fn images(profile: Profile) -> Images {
             small: 0.01,
             every: 1,
             size: 8,
+            network: "wrn-10-1".to_owned(),
             ..standard
         },
         Profile::Quick => {
-            Images { train: 2500, test: 2000, watched: 500, epochs: 28, anneal: 11, noise: 0.8, ..standard }
+            let network = "wrn-10-1".to_owned();
+            Images { train: 2500, test: 2000, watched: 500, network, epochs: 28, anneal: 11, noise: 0.8, ..standard }
         }
         Profile::Standard => standard,
         // The authors' code and its defaults; of CIFAR-10, as many images of each class as have pixels that a golden can
@@ -211,18 +213,18 @@ fn patch(profile: Profile) -> Patch {
 }
 
 fn plain(profile: Profile) -> Plain {
+    // One late fall of all rates.
+    let late =
+        |epochs, milestone| Schedule { epochs, milestones: vec![milestone], factor: 0.1, small: 0.02, noise: 0.4 };
     match profile {
-        Profile::Smoke => Plain { seeds: 2, schedule: None },
-        Profile::Quick => {
-            let schedule = Schedule { epochs: 24, milestones: vec![18], factor: 0.1, small: 0.02, noise: 0.4 };
-            Plain { seeds: 3, schedule: Some(schedule) }
-        }
-        Profile::Standard => Plain { seeds: 3, schedule: None },
+        Profile::Smoke => Plain { seeds: 2, schedule: Schedule { small: 0.01, ..late(4, 3) } },
+        Profile::Quick => Plain { seeds: 3, schedule: late(24, 18) },
+        Profile::Standard => Plain { seeds: 3, schedule: late(30, 21) },
         // Whether the small rate falls as well was not found out; the code's schedule is the same for any rate.
         Profile::Paper => {
             let milestones = vec![60, 120, 150];
             let schedule = Schedule { epochs: 200, milestones, factor: 0.2, small: 0.01, noise: 0.4 };
-            Plain { seeds: 1, schedule: Some(schedule) }
+            Plain { seeds: 1, schedule }
         }
     }
 }

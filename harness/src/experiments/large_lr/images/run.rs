@@ -144,7 +144,7 @@ impl<'a> Run<'a> {
     pub fn new(all: &'a Settings, pictures: &'a Pictures, plan: Plan, seed: u64, context: &Context) -> Result<Self> {
         let patch = &all.patch;
         let (settings, schedule) = match plan.content {
-            Content::Plain => (all.plain.training(&all.images), all.plain.schedule.as_ref()),
+            Content::Plain => (all.plain.training(&all.images), Some(&all.plain.schedule)),
             Content::Patched | Content::CleanAlone => (all.images.clone(), None),
         };
         let shape = pictures.train.shape;

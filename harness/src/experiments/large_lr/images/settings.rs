@@ -75,9 +75,8 @@ pub struct Patch {
 pub struct Plain {
     /// Seeds for each arm; 0 leaves this part out.
     pub seeds: u64,
-    /// How to train, if not as with patches.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<Schedule>,
+    /// What is not as with patches.
+    pub schedule: Schedule,
 }
 
 /// A training whose learning rates all fall by one factor, again and again, in place of one fall to the small rate.
@@ -97,19 +96,11 @@ pub struct Schedule {
 }
 
 impl Plain {
-    /// The settings for images as they are: `images`, or what the schedule has instead.
+    /// The settings for images as they are: `images` with what the schedule has instead.
     #[must_use]
     pub fn training(&self, images: &Images) -> Images {
-        self.schedule.as_ref().map_or_else(
-            || images.clone(),
-            |Schedule { epochs, milestones, small, noise, .. }| Images {
-                epochs: *epochs,
-                anneal: milestones.first().copied().unwrap_or(*epochs),
-                small: *small,
-                noise: *noise,
-                ..images.clone()
-            },
-        )
+        let Schedule { epochs, ref milestones, small, noise, .. } = self.schedule;
+        Images { epochs, anneal: milestones.first().copied().unwrap_or(epochs), small, noise, ..images.clone() }
     }
 
     /// Whether the settings make sense together, and with those of the images.
@@ -117,7 +108,7 @@ impl Plain {
     /// # Errors
     /// [`Error::Usage`] that names the setting.
     pub fn check(&self, images: &Images) -> Result<()> {
-        let Some(Schedule { epochs, milestones, factor, small, noise }) = &self.schedule else { return Ok(()) };
+        let Schedule { epochs, milestones, factor, small, noise } = &self.schedule;
         let ascending = milestones.windows(2).all(|pair| pair[0] < pair[1]);
         let inside = milestones.iter().all(|epoch| (images.every + 1..=*epochs).contains(epoch));
         let milestones_fit = !milestones.is_empty() && ascending && inside;

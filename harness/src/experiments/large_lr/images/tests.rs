@@ -5,7 +5,7 @@ use regularity_engine::{Context, Isa};
 use super::load::Pictures;
 use super::patch::{Kind, Patches, Recipe};
 use super::run::{PATCH_FEW, PATCH_LARGE, PATCH_NOISE, PATCH_SMALL, PLAIN_LARGE, PLAIN_SMALL, Plan, Run};
-use super::settings::Schedule;
+use super::settings::{Images, Schedule};
 use crate::config::Profile;
 use crate::data::Shape;
 use crate::error::Error;
@@ -166,7 +166,7 @@ fn rates_and_noise_differ_before_annealing_and_not_after() {
 
 #[test]
 fn a_schedule_of_its_own_falls_at_each_milestone_and_leaves_patched_arms_alone() {
-    let Some(authors) = Settings::of(Profile::Paper).plain.schedule else { panic!("the paper has a schedule") };
+    let authors = Settings::of(Profile::Paper).plain.schedule;
     assert_eq!(
         [1, 59, 60, 119, 120, 150].map(|epoch| authors.factor(epoch)),
         [1.0, 1.0, 0.2, 0.2, 0.2 * 0.2, 0.2 * 0.2 * 0.2]
@@ -175,17 +175,11 @@ fn a_schedule_of_its_own_falls_at_each_milestone_and_leaves_patched_arms_alone()
     let (mut settings, pictures, _) = smoke();
     let (patched, plain) =
         (run(&settings, &pictures, PATCH_LARGE, false), run(&settings, &pictures, PLAIN_LARGE, false));
-    // One milestone, and a factor that takes the large rate to the small one: what `images` says in other words.
-    let factor = settings.images.small / settings.images.large;
-    let (small, noise) = (settings.images.small, settings.images.noise);
-    let schedule = Schedule { epochs: 4, milestones: vec![3], factor, small, noise };
-    settings.plain.schedule = Some(schedule.clone());
-    assert_eq!(run(&settings, &pictures, PLAIN_LARGE, false), plain);
-    assert_eq!(run(&settings, &pictures, PATCH_LARGE, false), patched);
     // A second one changes what comes after it; more epochs give more of them.
-    settings.plain.schedule = Some(Schedule { milestones: vec![3, 4], ..schedule.clone() });
+    settings.plain.schedule.milestones = vec![3, 4];
+    assert_eq!(run(&settings, &pictures, PATCH_LARGE, false), patched);
     assert_ne!(run(&settings, &pictures, PLAIN_LARGE, false).1, plain.1);
-    settings.plain.schedule = Some(Schedule { epochs: 5, ..schedule });
+    settings.plain.schedule.epochs = 5;
     let (series, _) = run(&settings, &pictures, PLAIN_LARGE, true);
     assert_eq!(series.iter().find(|s| s.0 == "train_loss").unwrap().1.points().len(), 5);
 }
@@ -202,6 +196,13 @@ fn every_profile_has_settings_that_can_be_planned() {
 fn without_patched_images_the_recipe_changes_nothing() {
     let (mut settings, pictures, _) = smoke();
     settings.patch.clean = 1.0;
+    // What `images` says in the words of a schedule, for the large rate and for a small one that does not fall.
+    let Images { epochs, anneal, large, small, noise, .. } = settings.images;
+    let schedule = |factor| Schedule { epochs, milestones: vec![anneal], factor, small, noise };
+    settings.plain.schedule = schedule(small / large);
+    let plain = run(&settings, &pictures, PLAIN_LARGE, false).1;
+    assert_eq!(run(&settings, &pictures, PATCH_LARGE, false).1, plain);
+    settings.plain.schedule = schedule(1.0);
     let plain = run(&settings, &pictures, PLAIN_SMALL, false).1;
     assert_eq!(run(&settings, &pictures, PATCH_SMALL, false).1, plain);
     assert_eq!(run(&settings, &pictures, PATCH_FEW, false).1, plain);
@@ -251,8 +252,7 @@ fn settings_that_make_no_sense_are_refused() {
     assert!(refused(&|s| s.patch.side = 9).contains("patch.side"));
     assert!(refused(&|s| s.patch.clean = 0.0).contains("patch.clean"));
     let scheduled = |s: &mut Settings, milestones: &[u64], factor| {
-        s.plain.schedule =
-            Some(Schedule { epochs: 9, milestones: milestones.to_vec(), factor, small: 0.1, noise: 0.4 });
+        s.plain.schedule = Schedule { epochs: 9, milestones: milestones.to_vec(), factor, small: 0.1, noise: 0.4 };
     };
     assert!(refused(&|s| scheduled(s, &[], 0.2)).contains("plain.schedule.milestones"));
     assert!(refused(&|s| scheduled(s, &[4, 4], 0.2)).contains("plain.schedule.milestones"));
