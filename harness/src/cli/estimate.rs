@@ -6,8 +6,9 @@ use crate::error::Result;
 use crate::experiments::Task;
 use crate::measure::fma_peaks;
 
-/// The share of the multiply-add peak that whole experiments reach, as a rule of thumb.
-const EFFICIENCY: f64 = 0.35;
+/// The share of the multiply-add peak that the training of convolutional networks reaches, as a rule of thumb; other
+/// work is counted in operations of that speed.
+const EFFICIENCY: f64 = 0.6;
 
 /// The speed of this machine, measured within a tenth of a second.
 #[derive(Debug, Clone, Copy)]
