@@ -9,7 +9,7 @@ mod twin;
 use common::{Inputs, assert_same, contexts};
 use regularity_engine::kernels::loss::Targets;
 use regularity_engine::kernels::norm::Shape;
-use regularity_engine::layers::{Accumulator, NormKind};
+use regularity_engine::layers::{Accumulator, Mode, NormKind};
 use regularity_engine::models::{self, Model, ResNet, convnet, resnet, vgg16, wide_resnet};
 use regularity_engine::optim::{Rate, Sgd};
 use regularity_engine::params::Groups;
@@ -25,6 +25,8 @@ const NORMS: [NormKind; 5] =
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Net {
     ResNet8,
+    /// Wide enough that activations are computed again for the backward pass.
+    ResNet18,
     /// Of depth 10 and width 1, with noise of this standard deviation.
     Wide(f32),
     /// Plain convolutions of 5 and 8 and 8 channels with these strides.
@@ -44,6 +46,7 @@ fn nets(noises: &[f32]) -> Vec<(Net, NormKind)> {
 fn build(context: &Context, net: Net, norm: NormKind, input: Shape) -> Box<dyn Model> {
     match net {
         Net::ResNet8 => Box::new(resnet(context, ResNet::ResNet8, norm, input, 10, SEED).unwrap()),
+        Net::ResNet18 => Box::new(resnet(context, ResNet::ResNet18, norm, input, 10, SEED).unwrap()),
         Net::Wide(noise) => {
             let mut net = wide_resnet(context, [10, 1], norm, input, 10, SEED).unwrap();
             net.set_noise(noise);
@@ -78,6 +81,7 @@ fn twin_run<T: regularity_engine::reference::elementary::Elementary>(
 ) -> (Vec<T>, T) {
     match net {
         Net::ResNet8 => twin.resnet(&[1, 1, 1], images, labels),
+        Net::ResNet18 => twin.resnet(&[2, 2, 2, 2], images, labels),
         Net::Wide(_) => twin.wide_resnet(1, images, labels),
         Net::Plain(strides) => twin.convnet(&strides, images, labels),
     }
@@ -90,9 +94,42 @@ fn setting(net: Net, norm: NormKind, step: u64) -> Setting {
 /// Logits, loss, all gradients and running statistics, on every tier and number of threads.
 #[test]
 fn networks_equal_their_scalar_twins_bit_for_bit() {
-    let input = Shape::new(5, 9, 8, 3).unwrap();
+    equal_to_twins(Shape::new(5, 9, 8, 3).unwrap(), &nets(&[0.0, 0.125]));
+}
+
+/// The same where activations are forgotten and computed again.
+#[test]
+fn a_wide_residual_network_equals_its_scalar_twin_bit_for_bit() {
+    equal_to_twins(Shape::new(2, 4, 3, 3).unwrap(), &[NormKind::Batch, NormKind::Group(2)].map(|n| (Net::ResNet18, n)));
+}
+
+/// Those that are no longer in memory after the forward pass too.
+#[test]
+fn activations_are_those_of_the_scalar_twin() {
+    let (input, norm, context) = (Shape::new(3, 4, 5, 3).unwrap(), NormKind::Batch, &contexts()[0]);
+    let (images, _) = batch(input, 1);
+    for net in [Net::ResNet8, Net::ResNet18] {
+        let mut model = build(context, net, norm, input);
+        let (mut values, labels) = (values(context, &*model), [0; 3]);
+        let mut twin = Twin::<f32>::new(model.table(), setting(net, norm, 4), &values);
+        twin_run(&mut twin, net, &images, &labels);
+        let expected = twin.activations;
+        model.forward(context, &mut values, &images.x, Mode::Train { step: 4 }).unwrap();
+        let mut actual = Vec::new();
+        let mut visit = |name: &str, _: Shape, x: &[f32]| {
+            if name == "bn1" || name.ends_with(".bn2") {
+                actual.push(x.to_vec());
+            }
+        };
+        model.activations(context, &mut visit).unwrap();
+        assert_eq!(expected.len(), actual.len());
+        expected.iter().zip(&actual).for_each(|(expected, actual)| assert_same(expected, actual));
+    }
+}
+
+fn equal_to_twins(input: Shape, nets: &[(Net, NormKind)]) {
     let (images, labels) = batch(input, 1);
-    for (net, norm) in nets(&[0.0, 0.125]) {
+    for &(net, norm) in nets {
         let model = build(&contexts()[0], net, norm, input);
         let start = values(&contexts()[0], &*model);
         let mut twin = Twin::<f32>::new(model.table(), setting(net, norm, 4), &start);

@@ -18,33 +18,42 @@
 
 use super::Gradients;
 use crate::error::Result;
-use crate::kernels::conv::{Geometry, PackedBackward, PackedForward, backward_data, forward};
+use crate::kernels::conv::{Direction, Geometry, Packed, Prepared};
 use crate::kernels::stage::{Sink, Source};
+use crate::memory::Buffer;
 use crate::parallel::Context;
 use crate::params::{Kind, Table, TableBuilder, TensorId};
 use crate::random::{Fan, Gain, Init, Stream};
 
-/// Room for packed weights, one of each geometry and direction in a network: a layer packs its weights just before it
-/// uses them, once forward and once backward in a step, which is as often as if each had room of its own.
+/// Convolutions prepared for each geometry and direction in a network, and one room for packed weights: a layer packs its
+/// weights just before it uses them, once forward and once backward in a step, which is as often as if each had room of
+/// its own.
 #[derive(Debug, Default)]
 pub struct Packs {
-    forward: Vec<PackedForward>,
-    backward: Vec<PackedBackward>,
+    prepared: Vec<Prepared>,
+    room: Option<Buffer<f32>>,
 }
 
-/// The place of the entry of that geometry in a list; it is made if there is none.
-fn place<T>(
-    context: &Context,
-    list: &mut Vec<T>,
-    geometry: &Geometry,
-    of: impl Fn(&T) -> &Geometry,
-    new: impl Fn(&Context, &Geometry) -> Result<T>,
-) -> Result<usize> {
-    if let Some(place) = list.iter().position(|packed| of(packed) == geometry) {
-        return Ok(place);
+impl Packs {
+    /// The place of a geometry and direction; it is made if there is none.
+    fn place(&mut self, context: &Context, geometry: &Geometry, direction: Direction) -> Result<usize> {
+        if let Some(place) = self.prepared.iter().position(|prepared| prepared.is(geometry, direction)) {
+            return Ok(place);
+        }
+        let prepared = Prepared::new(context, geometry, direction, None)?;
+        if prepared.weights_len() > self.room.as_ref().map_or(0, |room| room.len()) {
+            self.room = Some(Buffer::zeroed(prepared.weights_len())?);
+        }
+        self.prepared.push(prepared);
+        Ok(self.prepared.len() - 1)
     }
-    list.push(new(context, geometry)?);
-    Ok(list.len() - 1)
+
+    /// The convolution at a place, with these weights.
+    fn pack(&mut self, context: &Context, place: usize, w: &[f32]) -> Result<Packed<'_>> {
+        let prepared = &self.prepared[place];
+        let room = self.room.as_deref_mut().unwrap_or_default();
+        prepared.pack(context, w, &mut room[..prepared.weights_len()])
+    }
 }
 
 /// One convolution.
@@ -77,12 +86,8 @@ impl Conv {
         let Geometry { c_in, c_out, kernel_h, kernel_w, .. } = geometry;
         let weight = builder.push(format!("{name}.weight"), &[c_out, c_in, kernel_h, kernel_w], Kind::Weight)?;
         let bias = if has_bias { Some(builder.push(format!("{name}.bias"), &[c_out], Kind::Bias)?) } else { None };
-        let forward = place(context, &mut packs.forward, &geometry, PackedForward::geometry, PackedForward::new)?;
-        let backward = if passes_back {
-            Some(place(context, &mut packs.backward, &geometry, PackedBackward::geometry, PackedBackward::new)?)
-        } else {
-            None
-        };
+        let forward = packs.place(context, &geometry, Direction::Forward)?;
+        let backward = if passes_back { Some(packs.place(context, &geometry, Direction::Backward)?) } else { None };
         Ok(Self { geometry, weight, bias, forward, backward })
     }
 
@@ -128,7 +133,7 @@ impl Conv {
     /// `y`, `[n, out_h, out_w, c_out]`, of the `n` examples of `x`; `sink` gets each example of it.
     ///
     /// # Errors
-    /// As [`forward`].
+    /// As [`forward`](crate::kernels::conv::forward).
     pub fn forward(
         &self,
         context: &Context,
@@ -140,10 +145,9 @@ impl Conv {
         y: &mut [f32],
         sink: &dyn Sink,
     ) -> Result<()> {
-        let packed = &mut packs.forward[self.forward];
-        packed.pack(context, &values[table.range(self.weight)])?;
+        let packed = packs.pack(context, self.forward, &values[table.range(self.weight)])?;
         let bias = self.bias.map(|bias| &values[table.range(bias)]);
-        forward(context, packed, n, x, bias, y, sink)
+        packed.run(context, n, x, bias, y, sink)
     }
 
     /// The gradients of weight and bias.
@@ -166,7 +170,7 @@ impl Conv {
     /// of a network.
     ///
     /// # Errors
-    /// As [`backward_data`].
+    /// As [`backward_data`](crate::kernels::conv::backward_data).
     pub fn backward_data(
         &self,
         context: &Context,
@@ -179,8 +183,7 @@ impl Conv {
         sink: &dyn Sink,
     ) -> Result<()> {
         let Some(place) = self.backward else { return Ok(()) };
-        let packed = &mut packs.backward[place];
-        packed.pack(context, &values[table.range(self.weight)])?;
-        backward_data(context, packed, n, d_y, d_x, sink)
+        let packed = packs.pack(context, place, &values[table.range(self.weight)])?;
+        packed.run(context, n, d_y, None, d_x, sink)
     }
 }

@@ -31,6 +31,8 @@ pub struct Twin<'a, T> {
     pub setting: Setting,
     pub values: Vec<T>,
     pub gradients: Vec<T>,
+    /// The activations of a residual network's stem and blocks.
+    pub activations: Vec<Vec<T>>,
     n: usize,
 }
 
@@ -70,7 +72,7 @@ impl<'a, T: Elementary> Twin<'a, T> {
     /// The network with these parameters.
     pub fn new(table: &'a Table, setting: Setting, values: &[f32]) -> Self {
         let values = values.iter().map(|&x| T::from_f64(f64::from(x))).collect();
-        Self { table, setting, values, gradients: vec![T::ZERO; table.trained_len()], n: 0 }
+        Self { table, setting, values, gradients: vec![T::ZERO; table.trained_len()], activations: Vec::new(), n: 0 }
     }
 
     fn range(&self, name: &str) -> std::ops::Range<usize> {
@@ -298,6 +300,7 @@ impl<'a, T: Elementary> Twin<'a, T> {
                 done.push(Done { names, stride, x: x_before, states, activations: vec![a], z });
             }
         }
+        self.activations = [&stem].into_iter().chain(&done).map(|block| relu(&block.z).x).collect();
         let (logits, loss, mut d) = self.head("fc", &x, labels);
         for block in done.iter().rev() {
             let d_z = norm::gate(&block.z.x, &d);

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::images::Images;
 use super::kernel::{LANES, MOST_PIXELS, Start, Tile, most_pixels, select, vectors_for};
-use super::packed::{Pair, Prepared};
+use super::packed::{Packed, Pair, Prepared};
 use super::plan::{Cut, FEW_EXAMPLES, MOST_EXAMPLES, Unit, part};
 use super::walk::{MOST_PLACES, Pixels, Places, Walk};
 use crate::error::{Error, Result};
@@ -26,14 +26,14 @@ const LISTED_VISITS: usize = 8;
 /// All of a convolution of `n` examples; see [`super::forward`] and [`super::backward_data`].
 pub(super) fn run(
     context: &Context,
-    prepared: &Prepared,
+    packed: Packed<'_>,
     n: usize,
     source: &dyn Source,
     bias: Option<&[f32]>,
     y: &mut [f32],
     sink: &dyn Sink,
 ) -> Result<()> {
-    let op = "convolution";
+    let (op, prepared) = ("convolution", packed.prepared);
     let same = |what: &'static str, expected: usize, actual: usize| {
         if expected == actual { Ok(()) } else { Err(Error::Shape { op, what, expected, actual }) }
     };
@@ -56,7 +56,7 @@ pub(super) fn run(
             for unit in cut.units(prepared, index) {
                 done = unit.examples.clone();
                 let images = Images::load(context, prepared, &unit, source)?;
-                tiles(context, prepared, &images, &unit, bias, y.as_mut_ptr())?;
+                tiles(context, packed, &images, &unit, bias, y.as_mut_ptr())?;
             }
             Ok(done)
         };
@@ -79,12 +79,12 @@ pub(super) fn run(
 /// A few whole examples on the calling thread.
 pub(super) fn run_here(
     context: &Context,
-    prepared: &Prepared,
+    packed: Packed<'_>,
     x: &[f32],
     bias: Option<&[f32]>,
     y: &mut [f32],
 ) -> Result<()> {
-    let op = "convolution";
+    let (op, prepared) = ("convolution", packed.prepared);
     let n = x.len() / prepared.read.len();
     for (what, expected, actual) in [
         ("the length of the examples", n * prepared.read.len(), x.len()),
@@ -106,7 +106,7 @@ pub(super) fn run_here(
                 vectors: 0..prepared.write.c.div_ceil(LANES),
             };
             let images = Images::load(context, prepared, &unit, &source)?;
-            tiles(context, prepared, &images, &unit, bias, y.as_mut_ptr())?;
+            tiles(context, packed, &images, &unit, bias, y.as_mut_ptr())?;
         }
     }
     Ok(())
@@ -115,7 +115,7 @@ pub(super) fn run_here(
 /// All tiles of a unit.
 fn tiles(
     context: &Context,
-    prepared: &Prepared,
+    Packed { prepared, weights }: Packed<'_>,
     images: &Images<'_>,
     unit: &Unit,
     bias: Option<&[f32]>,
@@ -128,11 +128,12 @@ fn tiles(
     let carried = if prepared.read.c > blocking.depth { pixels * vectors * LANES } else { 0 };
     let mut carry = context.scratch(carried)?;
     let carry = carry.as_mut_ptr();
-    context.dispatch(Tiles { prepared, images, unit, bias, y, carry, pixels })
+    context.dispatch(Tiles { prepared, weights, images, unit, bias, y, carry, pixels })
 }
 
 struct Tiles<'a, 'b> {
     prepared: &'a Prepared,
+    weights: &'a [f32],
     images: &'a Images<'b>,
     unit: &'a Unit,
     bias: Option<&'a [f32]>,
@@ -207,8 +208,8 @@ impl Tiles<'_, '_> {
             while from < prepared.read.c {
                 let channels = from..(from + blocking.depth).min(prepared.read.c);
                 let step = prepared.kernel_len() * LANES;
-                let w = &prepared.weights[first * prepared.vector_len() + channels.start * step..];
-                if prepared.weights.len() > NEAR_WEIGHTS {
+                let w = &self.weights[first * prepared.vector_len() + channels.start * step..];
+                if self.weights.len() > NEAR_WEIGHTS {
                     // The next block of weights: that of the next channels, or of the next vector.
                     let len = channels.len() * step * width * repeats;
                     ahead[2] = Ahead::new(w.as_ptr().wrapping_add(len), len, self.pixels);

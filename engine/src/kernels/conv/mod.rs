@@ -51,8 +51,10 @@ pub use backward_weight::{
     backward_weight_with,
 };
 pub use geometry::Geometry;
+pub(crate) use packed::{Packed, Prepared};
 pub use packed::{PackedBackward, PackedForward};
 pub use plan::Blocking;
+pub(crate) use taps::Direction;
 
 use crate::error::Result;
 use crate::kernels::stage::{Sink, Source};
@@ -75,7 +77,7 @@ pub fn forward(
     y: &mut [f32],
     sink: &dyn Sink,
 ) -> Result<()> {
-    driver::run(context, &weights.0, n, source, bias, y, sink)
+    driver::run(context, weights.packed(), n, source, bias, y, sink)
 }
 
 /// The gradient of the input of `n` examples.
@@ -93,7 +95,25 @@ pub fn backward_data(
     d_x: &mut [f32],
     sink: &dyn Sink,
 ) -> Result<()> {
-    driver::run(context, &weights.0, n, source, None, d_x, sink)
+    driver::run(context, weights.packed(), n, source, None, d_x, sink)
+}
+
+impl Packed<'_> {
+    /// The convolution of `n` examples in its direction: [`forward`], or [`backward_data`] without a bias.
+    ///
+    /// # Errors
+    /// As [`forward`].
+    pub(crate) fn run(
+        self,
+        context: &Context,
+        n: usize,
+        source: &dyn Source,
+        bias: Option<&[f32]>,
+        y: &mut [f32],
+        sink: &dyn Sink,
+    ) -> Result<()> {
+        driver::run(context, self, n, source, bias, y, sink)
+    }
 }
 
 impl PackedForward {
@@ -102,7 +122,7 @@ impl PackedForward {
     /// # Errors
     /// As [`forward`].
     pub fn run_here(&self, context: &Context, x: &[f32], bias: Option<&[f32]>, y: &mut [f32]) -> Result<()> {
-        driver::run_here(context, &self.0, x, bias, y)
+        driver::run_here(context, self.packed(), x, bias, y)
     }
 }
 
@@ -113,6 +133,6 @@ impl PackedBackward {
     /// # Errors
     /// As [`forward`].
     pub fn run_here(&self, context: &Context, d_y: &[f32], d_x: &mut [f32]) -> Result<()> {
-        driver::run_here(context, &self.0, d_y, None, d_x)
+        driver::run_here(context, self.packed(), d_y, None, d_x)
     }
 }

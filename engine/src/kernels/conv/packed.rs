@@ -15,13 +15,13 @@ use crate::parallel::{Context, Shards};
 ///
 /// Made once for a layer, filled by [`pack`](Self::pack) whenever the weights have changed.
 #[derive(Debug)]
-pub struct PackedForward(pub(super) Prepared);
+pub struct PackedForward(pub(super) Prepared, Buffer<f32>);
 
 /// The weights of a convolution, packed for the backward pass to data.
 ///
 /// Made once for a layer, filled by [`pack`](Self::pack) whenever the weights have changed.
 #[derive(Debug)]
-pub struct PackedBackward(pub(super) Prepared);
+pub struct PackedBackward(pub(super) Prepared, Buffer<f32>);
 
 macro_rules! packed {
     ($Packed:ident, $direction:expr) => {
@@ -38,14 +38,20 @@ macro_rules! packed {
             /// # Errors
             /// As [`new`](Self::new), and [`Error::Argument`] for a size of zero.
             pub fn with_blocking(context: &Context, geometry: &Geometry, blocking: Option<Blocking>) -> Result<Self> {
-                Ok(Self(Prepared::new(context, geometry, $direction, blocking)?))
+                let prepared = Prepared::new(context, geometry, $direction, blocking)?;
+                let room = Buffer::zeroed(prepared.weights_len())?;
+                Ok(Self(prepared, room))
             }
             /// Packs `w`, which is `[c_out, c_in, kernel_h, kernel_w]`. Allocates nothing.
             ///
             /// # Errors
             /// [`Error::Shape`] if `w` has another length; [`Error::FloatEnvironment`] as every kernel.
             pub fn pack(&mut self, context: &Context, w: &[f32]) -> Result<()> {
-                self.0.pack(context, w)
+                self.0.pack(context, w, &mut self.1).map(|_| ())
+            }
+            /// With the weights that were packed last.
+            pub(super) fn packed(&self) -> Packed<'_> {
+                Packed { prepared: &self.0, weights: &self.1 }
             }
             /// The shape of the convolution.
             #[must_use]
@@ -84,26 +90,40 @@ impl Side {
     }
 }
 
-/// See [`PackedForward`] and [`PackedBackward`]: both are this.
+/// A convolution prepared for one direction, and room for weights that it packed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Packed<'a> {
+    pub(super) prepared: &'a Prepared,
+    /// Vector by vector of channels that are written; in each, channel by channel that is read; in each, tap by tap.
+    pub(super) weights: &'a [f32],
+}
+
+/// See [`PackedForward`] and [`PackedBackward`]: both are this with room of their own. Networks share one room.
 #[derive(Debug)]
-pub(super) struct Prepared {
-    pub geometry: Geometry,
+pub(crate) struct Prepared {
+    pub(super) geometry: Geometry,
     direction: Direction,
     /// Forward the input, backward the gradient of the output.
-    pub read: Side,
+    pub(super) read: Side,
     /// Forward the output, backward the gradient of the input.
-    pub write: Side,
-    pub rows: Axis,
-    pub columns: Axis,
-    pub pairs: Vec<Pair>,
-    pub taps: Vec<Tap>,
-    pub layout: Layout,
-    /// Vector by vector of channels that are written; in each, channel by channel that is read; in each, tap by tap.
-    pub weights: Buffer<f32>,
+    pub(super) write: Side,
+    pub(super) rows: Axis,
+    pub(super) columns: Axis,
+    pub(super) pairs: Vec<Pair>,
+    pub(super) taps: Vec<Tap>,
+    pub(super) layout: Layout,
+    weights_len: usize,
 }
 
 impl Prepared {
-    fn new(context: &Context, g: &Geometry, direction: Direction, blocking: Option<Blocking>) -> Result<Self> {
+    /// # Errors
+    /// As [`PackedForward::with_blocking`].
+    pub(crate) fn new(
+        context: &Context,
+        g: &Geometry,
+        direction: Direction,
+        blocking: Option<Blocking>,
+    ) -> Result<Self> {
         g.check()?;
         let input = Side { h: g.h, w: g.w, c: g.c_in };
         let output = Side { h: g.out_h(), w: g.out_w(), c: g.c_out };
@@ -129,14 +149,23 @@ impl Prepared {
                 pairs.push(Pair { row, column, taps: from..taps.len(), start });
             }
         }
-        let len = write
+        let weights_len = write
             .c
             .checked_next_multiple_of(LANES)
             .and_then(|c| c.checked_mul(read.c))
             .and_then(|c| c.checked_mul(g.kernel_h * g.kernel_w))
             .ok_or(Error::Overflow { op: "convolution", what: "the packed weights" })?;
-        let weights = Buffer::zeroed(len)?;
-        Ok(Self { geometry: *g, direction, read, write, rows, columns, pairs, taps, layout, weights })
+        Ok(Self { geometry: *g, direction, read, write, rows, columns, pairs, taps, layout, weights_len })
+    }
+
+    /// Whether it is this convolution in this direction.
+    pub(crate) fn is(&self, geometry: &Geometry, direction: Direction) -> bool {
+        self.geometry == *geometry && self.direction == direction
+    }
+
+    /// Elements of the packed weights.
+    pub(crate) fn weights_len(&self) -> usize {
+        self.weights_len
     }
 
     /// Taps of the whole kernel.
@@ -149,18 +178,28 @@ impl Prepared {
         self.read.c * self.kernel_len() * LANES
     }
 
-    fn pack(&mut self, context: &Context, w: &[f32]) -> Result<()> {
+    /// Packs `w`, which is `[c_out, c_in, kernel_h, kernel_w]`, into `room`, of [`weights_len`](Self::weights_len)
+    /// elements. Allocates nothing.
+    ///
+    /// # Errors
+    /// As [`PackedForward::pack`].
+    pub(crate) fn pack<'a>(&'a self, context: &Context, w: &[f32], room: &'a mut [f32]) -> Result<Packed<'a>> {
         let (kernel, vector, g) = (self.kernel_len(), self.vector_len(), self.geometry);
-        if w.len() != g.weight_len() {
-            let (op, what) = ("convolution", "the length of the weights");
-            return Err(Error::Shape { op, what, expected: g.weight_len(), actual: w.len() });
+        let op = "convolution";
+        for (what, expected, actual) in [
+            ("the length of the weights", g.weight_len(), w.len()),
+            ("the room for packed weights", self.weights_len, room.len()),
+        ] {
+            if actual != expected {
+                return Err(Error::Shape { op, what, expected, actual });
+            }
         }
         let (direction, channels, lanes) = (self.direction, self.read.c, self.write.c);
         let per_channel = kernel * LANES;
-        // A task packs some channels of one vector; the lanes beyond the last channel stay +0.
+        // A task packs some channels of one vector; the lanes beyond the last channel are +0.
         let run = (16_384 / per_channel).clamp(1, channels);
         let runs = channels.div_ceil(run);
-        let to = Shards::new(&mut self.weights);
+        let to = Shards::new(&mut *room);
         context.tasks(lanes.div_ceil(LANES) * runs, |task| {
             let (first, from) = (task / runs * LANES, task % runs * run);
             let count = LANES.min(lanes - first);
@@ -168,6 +207,9 @@ impl Prepared {
             let start = task / runs * vector;
             // SAFETY: tasks have disjoint channels of disjoint vectors.
             let to = unsafe { to.slice(start + channels.start * per_channel..start + channels.end * per_channel) };
+            if count < LANES {
+                to.fill(0.0);
+            }
             match direction {
                 // Each output channel has its input channels and taps in a row: a transposition, by squares.
                 Direction::Forward => {
@@ -194,7 +236,8 @@ impl Prepared {
                     }
                 }
             }
-        })
+        })?;
+        Ok(Packed { prepared: self, weights: room })
     }
 }
 

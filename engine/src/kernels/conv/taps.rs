@@ -6,7 +6,7 @@ use super::Geometry;
 
 /// Which way a convolution runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     /// From the input to the output.
     Forward,
     /// From the gradient of the output to that of the input.

@@ -1,6 +1,6 @@
 //! From a description to a network: its tensors, its layers, and the places of its activations.
 
-use super::{Block, Chain, Input, Shortcut, Unit};
+use super::{Block, Chain, Input, Kept, Shortcut, Unit};
 use crate::error::Result;
 use crate::kernels::conv::Geometry;
 use crate::kernels::norm::{RowFlags, Shape};
@@ -49,6 +49,10 @@ pub(crate) struct Spec {
     pub seed: u64,
 }
 
+/// From this many channels on, an activation is computed again rather than kept: to write it once more is then little
+/// beside the convolutions, whose work for each element grows with the channels. Bit-neutral.
+const AGAIN_CHANNELS: usize = 64;
+
 /// How the linear layer starts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum HeadInit {
@@ -77,6 +81,13 @@ impl Building<'_> {
         let norm = Norm::new(&mut self.table, norm, self.norm, shape, self.seed)?;
         Ok(Unit { conv, norm, y: self.planner.take(shape.len())?, shape })
     }
+
+    /// Gives back the place of an input that has been read for the last time forward, unless it is kept.
+    fn forget(&mut self, input: Input) {
+        if let Input::Stored(Kept { forward, again: true, .. }) = input {
+            self.planner.give(forward);
+        }
+    }
 }
 
 impl Chain {
@@ -89,6 +100,11 @@ impl Chain {
             norm: spec.norm,
             seed: spec.seed,
         };
+        // What the head reads and writes; first, so that it does not lie between the places that are used again.
+        let mut head_region = |len: usize| building.planner.take(input.n * len);
+        let features = spec.blocks.last().and_then(|block| block.units.last()).map_or(input.c, |unit| unit.c_out);
+        let [pooled, d_pooled] = [head_region(features)?, head_region(features)?];
+        let [logits, d_logits] = [head_region(spec.classes)?, head_region(spec.classes)?];
         let (mut blocks, mut at, mut place) = (Vec::<Block>::new(), input, Input::Images);
         for (i, block) in spec.blocks.iter().enumerate() {
             let (first, input_shape) = (i == 0, at);
@@ -96,6 +112,10 @@ impl Chain {
             for unit in &block.units {
                 units.push(building.unit(unit, at, first && units.is_empty())?);
                 at = units[units.len() - 1].shape;
+                // The block before has been computed by now, and what its shortcut adds has been added.
+                if let (1, Some(Block { shortcut: Shortcut::Identity, input, .. })) = (units.len(), blocks.last()) {
+                    building.forget(*input);
+                }
             }
             let shortcut = match &block.shortcut {
                 ShortcutSpec::None => Shortcut::None,
@@ -105,11 +125,19 @@ impl Chain {
                     Shortcut::Projection { unit, d: [Region::EMPTY; 2] }
                 }
             };
+            if matches!(shortcut, Shortcut::Projection { .. }) {
+                building.forget(place);
+            }
             // An activation is kept if the next block reads it more than once: its convolution, its shortcut, and both
             // again on the way back; the last one is averaged at once.
             let next = spec.blocks.get(i + 1);
             let twice = next.is_some_and(|next| !matches!(next.shortcut, ShortcutSpec::None)) || block.pool.is_some();
-            let out = if twice { Some(building.planner.take(at.len())?) } else { None };
+            let added_is_kept =
+                !matches!((&shortcut, place), (Shortcut::Identity, Input::Stored(Kept { again: true, .. })));
+            // The head reads what the last block adds, and so does the first step back.
+            let again = at.c >= AGAIN_CHANNELS && added_is_kept && block.pool.is_none() && i + 2 < spec.blocks.len();
+            let out =
+                if twice { Some(Kept { again, ..Kept::throughout(building.planner.take(at.len())?) }) } else { None };
             let (written, mut pool) = (RowFlags::new(at), None);
             let input = std::mem::replace(&mut place, out.map_or(Input::Computed, Input::Stored));
             if let Some([kernel, stride, padding]) = block.pool {
@@ -117,14 +145,12 @@ impl Chain {
                 at = Shape::new(at.n, window.out_h(), window.out_w(), at.c)?;
                 let region = building.planner.take(at.len())?;
                 pool = Some((window, [region, Region::EMPTY]));
-                place = Input::Stored(region);
+                place = Input::Stored(Kept::throughout(region));
             }
             blocks.push(Block { units, shortcut, input, input_shape, out, written, pool, d_z: Vec::new() });
         }
         let Building { mut table, packs, mut planner, .. } = building;
-        let head = Linear::new(&mut table, &spec.head, at.c, spec.classes, true, Kind::Weight)?;
-        let [pooled, d_pooled] = [planner.take(at.n * at.c)?, planner.take(at.n * at.c)?];
-        let [logits, d_logits] = [planner.take(at.n * spec.classes)?, planner.take(at.n * spec.classes)?];
+        let head = Linear::new(&mut table, &spec.head, features, spec.classes, true, Kind::Weight)?;
         plan_backward(&mut planner, &mut blocks)?;
         Ok(Self {
             table: table.finish()?,
@@ -149,6 +175,12 @@ fn plan_backward(planner: &mut Planner, blocks: &mut [Block]) -> Result<()> {
     for i in (0..blocks.len()).rev() {
         let (before, rest) = blocks.split_at_mut(i);
         let block = &mut rest[0];
+        if let (Some(before), Input::Stored(input)) = (before.last_mut(), &mut block.input)
+            && input.again
+        {
+            input.backward = planner.take(block.input_shape.len())?;
+            before.out = Some(*input);
+        }
         if i == last {
             if let Some((window, regions)) = &mut block.pool {
                 regions[1] = planner.take(block.units[0].shape.n * window.output_len())?;
@@ -196,7 +228,7 @@ fn plan_backward(planner: &mut Planner, blocks: &mut [Block]) -> Result<()> {
                 planner.give(regions[1]);
             }
             if let Some(out) = before.out {
-                planner.give(out);
+                planner.give(out.backward);
             }
         }
     }

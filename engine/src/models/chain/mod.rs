@@ -7,7 +7,8 @@
 //! out = relu(norm_k(y_k) + shortcut(x))          shortcut(x) = nothing, x, or norm_p(conv_p(x))
 //! ```
 //!
-//! Only `y_i` is in memory, and `out` where it is used twice. `a_i` is computed by whoever reads it. Backward, from
+//! Only `y_i` is in memory, and `out` where it is used twice. `a_i` is computed by whoever reads it. A wide `out` whose
+//! terms are all kept is forgotten after its last use forward, and computed again for the backward pass. Backward, from
 //! `d_z`, the gradient of `norm_k(y_k) + shortcut(x)`:
 //!
 //! ```text
@@ -25,7 +26,7 @@ use super::{Model, Wiring, check_backward, check_len, describe, examples, show};
 use crate::error::Result;
 use crate::kernels::conv::Geometry;
 use crate::kernels::elementwise::add_assign;
-use crate::kernels::norm::{Post, Residual, RowFlags, Shape};
+use crate::kernels::norm::{Post, Residual, RowFlags, Shape, write};
 use crate::kernels::pool::global_average_forward;
 use crate::kernels::stage::Plain;
 use crate::layers::{Activation, Conv, Gradients, Linear, Mode, Norm, Packs};
@@ -58,13 +59,25 @@ enum Shortcut {
     },
 }
 
+/// An activation in memory.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    /// Its place in the forward pass.
+    forward: Region,
+    /// Its place in the backward pass.
+    backward: Region,
+    /// Whether it is computed again for the backward pass, its first place being used for something else meanwhile. If so,
+    /// what its block adds to it is kept all the time.
+    again: bool,
+}
+
 /// Where a block finds its input.
 #[derive(Debug, Clone, Copy)]
 enum Input {
     /// The images.
     Images,
     /// A tensor in memory.
-    Stored(Region),
+    Stored(Kept),
     /// The block before computes it whenever it is read.
     Computed,
 }
@@ -76,7 +89,7 @@ struct Block {
     input: Input,
     input_shape: Shape,
     /// The activation, if it is kept.
-    out: Option<Region>,
+    out: Option<Kept>,
     written: RowFlags,
     /// The window that follows, the pooled activation and its gradient.
     pool: Option<(Geometry, [Region; 2])>,
@@ -125,13 +138,20 @@ impl Block {
     fn shape(&self) -> Shape {
         self.last().shape
     }
-    /// The tensor that the shortcut adds.
+    /// The tensor that the shortcut adds, at its place in the forward pass.
     fn residual(&self, n: usize) -> Result<Region> {
         match (&self.shortcut, self.input) {
-            (Shortcut::Identity, Input::Stored(x)) => of(x, self.input_shape, n),
+            (Shortcut::Identity, Input::Stored(x)) => of(x.forward, self.input_shape, n),
             (Shortcut::Projection { unit, .. }, _) => of(unit.y, unit.shape, n),
             _ => Ok(Region::EMPTY),
         }
+    }
+}
+
+impl Kept {
+    /// One place for all the time.
+    fn throughout(region: Region) -> Self {
+        Self { forward: region, backward: region, again: false }
     }
 }
 
@@ -282,13 +302,27 @@ impl Model for Chain {
 
     fn activations(&mut self, context: &Context, visit: &mut dyn FnMut(&str, Shape, &[f32])) -> Result<()> {
         let Self { table, blocks, arena, n, .. } = self;
+        // The input of a block, if it is no longer in memory.
+        let mut forgotten = Vec::new();
         for block in blocks.iter() {
             let last = block.units.len() - 1;
             for (i, Unit { norm, y, shape, .. }) in block.units.iter().enumerate() {
                 let residual = if i == last { block.residual(*n)? } else { Region::EMPTY };
-                let ([y, residual], []) = arena.view([of(*y, *shape, *n)?, residual], [])?;
+                let ([y, mut residual], []) = arena.view([of(*y, *shape, *n)?, residual], [])?;
+                if matches!(
+                    (&block.shortcut, block.input),
+                    (Shortcut::Identity, Input::Stored(Kept { again: true, .. }))
+                ) {
+                    residual = &forgotten;
+                }
                 let post = if i == last { block.shortcut.post(residual) } else { Post::RELU };
-                show(context, (table, norm), &norm.forward(y, post)?, shape.with_examples(*n), visit)?;
+                let (source, shape) = (norm.forward(y, post)?, shape.with_examples(*n));
+                show(context, (table, norm), &source, shape, visit)?;
+                if i == last && block.out.is_some_and(|out| out.again) {
+                    let mut out = vec![0.0; shape.len()];
+                    write(context, &source, shape, &mut out)?;
+                    forgotten = out;
+                }
             }
         }
         Ok(())
@@ -318,7 +352,11 @@ impl Model for Chain {
         self.blocks[last].average_backward(&pass, &mut parts, d_mean, values)?;
         for i in (0..self.blocks.len()).rev() {
             let (before, block) = self.blocks.split_at_mut(i);
-            block[0].backward(&pass, &mut parts, before.last_mut(), x, values, gradients)?;
+            let mut before = before.last_mut();
+            if let Some(before) = &mut before {
+                before.recompute(&pass, &mut parts)?;
+            }
+            block[0].backward(&pass, &mut parts, before, x, values, gradients)?;
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! A block forward and backward.
 
-use super::{Block, Input, Parts, Pass, Shortcut, Unit, of, plain};
+use super::{Block, Input, Kept, Parts, Pass, Shortcut, Unit, of, plain};
 use crate::error::Result;
-use crate::kernels::norm::{Post, Shape, Storing};
+use crate::kernels::norm::{Post, Shape, Storing, write};
 use crate::kernels::pool::{global_average_backward, max_backward, max_forward};
 use crate::kernels::stage::Keep;
 use crate::layers::{Finish, Gradients};
@@ -29,7 +29,7 @@ impl Block {
             match (before, *input) {
                 (Some(before), Input::Computed | Input::Stored(_)) if before.pool.is_none() => {
                     let (y_before, residual) = (of(before.last().y, before.shape(), n)?, before.residual(n)?);
-                    let out = before.out.map_or(Ok(Region::EMPTY), |out| of(out, before.shape(), n))?;
+                    let out = before.out.map_or(Ok(Region::EMPTY), |out| of(out.forward, before.shape(), n))?;
                     let ([y_before, residual], [out, y]) = parts.arena.view([y_before, residual], [out, y])?;
                     let shape = before.shape().with_examples(n);
                     let Block { units: units_before, shortcut, out: kept, written, .. } = before;
@@ -42,8 +42,8 @@ impl Block {
                         conv.forward(context, table, parts.packs, values, n, &source, y, &sink)?;
                     }
                 }
-                (_, Input::Stored(region)) => {
-                    let ([x], [y]) = parts.arena.view([of(region, *input_shape, n)?], [y])?;
+                (_, Input::Stored(kept)) => {
+                    let ([x], [y]) = parts.arena.view([of(kept.forward, *input_shape, n)?], [y])?;
                     conv.forward(context, table, parts.packs, values, n, &plain(x, *input_shape), y, &sink)?;
                 }
                 _ => {
@@ -66,7 +66,7 @@ impl Block {
             let y = of(unit.y, unit.shape, n)?;
             let sink = unit.norm.moments(table, values, mode, n, None)?;
             let region = match *input {
-                Input::Stored(region) => of(region, *input_shape, n)?,
+                Input::Stored(kept) => of(kept.forward, *input_shape, n)?,
                 Input::Images | Input::Computed => Region::EMPTY,
             };
             let ([stored], [y]) = parts.arena.view([region], [y])?;
@@ -82,11 +82,20 @@ impl Block {
         let (Some((window, [pooled, _])), Some(out)) = (self.pool, self.out) else { return Ok(()) };
         let (n, shape) = (pass.n, self.shape().with_examples(pass.n));
         let reads = [of(self.last().y, shape, n)?, self.residual(n)?];
-        let writes = [of(out, shape, n)?, pooled.first(n * window.output_len())?];
+        let writes = [of(out.forward, shape, n)?, pooled.first(n * window.output_len())?];
         let ([y, residual], [out, pooled]) = parts.arena.view(reads, writes)?;
         let Self { units, shortcut, written, .. } = self;
         let source = units[units.len() - 1].norm.forward(y, shortcut.post(residual))?;
         max_forward(pass.context, &window, &Storing::new(&source, shape, out, written)?, n, pooled)
+    }
+
+    /// Before the next block's backward pass: the activation again, if it was forgotten.
+    pub(super) fn recompute(&self, pass: &Pass<'_>, parts: &mut Parts<'_>) -> Result<()> {
+        let Some(Kept { backward, again: true, .. }) = self.out else { return Ok(()) };
+        let (n, shape, last) = (pass.n, self.shape().with_examples(pass.n), self.last());
+        let reads = [of(last.y, shape, n)?, self.residual(n)?];
+        let ([y, residual], [out]) = parts.arena.view(reads, [of(backward, shape, n)?])?;
+        write(pass.context, &last.norm.forward(y, self.shortcut.post(residual))?, shape, out)
     }
 
     /// From the block's `d_z`, whose sums the last normalisation has taken: all gradients of the block, and the `d_z` of
@@ -106,7 +115,7 @@ impl Block {
         units[last].norm.finish_backward(context, table, values, gradients)?;
         // The input as it lies in memory, if it does.
         let stored = match *input {
-            Input::Stored(region) => of(region, *input_shape, n)?,
+            Input::Stored(kept) => of(kept.backward, *input_shape, n)?,
             Input::Images | Input::Computed => Region::EMPTY,
         };
         let of_z = |j: usize, units: &[Unit]| of(d_z[j], units[j].shape, n);
@@ -211,7 +220,8 @@ impl Block {
         let Pass { context, table, n, .. } = *pass;
         let (Some((window, [_, d_pooled])), Some(out)) = (self.pool, self.out) else { return Ok(()) };
         let (shape, last) = (self.shape().with_examples(n), self.units.len() - 1);
-        let reads = [of(self.last().y, shape, n)?, of(out, shape, n)?, d_pooled.first(n * window.output_len())?];
+        let reads =
+            [of(self.last().y, shape, n)?, of(out.backward, shape, n)?, d_pooled.first(n * window.output_len())?];
         let ([y, out, d_pooled], [d_z]) = parts.arena.view(reads, [of(self.d_z[last], shape, n)?])?;
         let sink = self.units[last].norm.gradient_sums(table, values, y, Post::RELU, Some(out), None)?;
         max_backward(context, &window, &plain(out, shape), n, d_pooled, d_z, &sink)
