@@ -6,14 +6,17 @@ mod common;
 #[path = "common/twin.rs"]
 mod twin;
 
+use std::collections::HashMap;
+
 use common::{Inputs, assert_same, contexts};
-use regularity_engine::kernels::loss::Targets;
+use regularity_engine::kernels::loss::{Gradient, Targets, softmax_cross_entropy};
 use regularity_engine::kernels::norm::Shape;
-use regularity_engine::layers::{Accumulator, Mode, NormKind};
-use regularity_engine::models::{self, Model, ResNet, convnet, resnet, vgg16, wide_resnet};
+use regularity_engine::layers::{Accumulator, Gradients, Mode, NormKind};
+use regularity_engine::models::{self, InnerGradients, Model, ResNet, convnet, resnet, vgg16, wide_resnet};
 use regularity_engine::optim::{Rate, Sgd};
 use regularity_engine::params::Groups;
 use regularity_engine::simd::Real;
+use regularity_engine::tensor::MatRef;
 use regularity_engine::{Context, Error, Isa};
 use twin::{Images, Setting, Twin};
 
@@ -124,6 +127,90 @@ fn activations_are_those_of_the_scalar_twin() {
         model.activations(context, &mut visit).unwrap();
         assert_eq!(expected.len(), actual.len());
         expected.iter().zip(&actual).for_each(|(expected, actual)| assert_same(expected, actual));
+    }
+}
+
+/// The places where a penalty taps, in the stem, the blocks and their shortcuts, and keyed gradients for them.
+fn taps(model: &mut dyn Model) -> Vec<(&'static str, Vec<f32>)> {
+    let names = ["conv1", "layer1.0.conv1", "layer2.0.conv2", "layer2.0.downsample.0", "layer3.0.conv1"];
+    let keyed = |(i, name)| (name, Inputs::Uniform.vector(50 + i as u64, model.map(name).unwrap().len()));
+    names.into_iter().enumerate().map(keyed).collect()
+}
+
+fn twin_taps<T: Real>(taps: &[(&str, Vec<f32>)]) -> HashMap<String, Vec<T>> {
+    let converted = |d: &[f32]| d.iter().map(|&x| T::from_f64(f64::from(x))).collect();
+    taps.iter().map(|(name, d)| ((*name).to_owned(), converted(d))).collect()
+}
+
+/// A linear penalty on maps: all gradients bit for bit as the twin's, which in `f64` are those of its loss and the penalty.
+#[test]
+fn gradients_of_maps_are_added_where_they_belong() {
+    let input = Shape::new(4, 8, 7, 3).unwrap();
+    let ((images, labels), net) = (batch(input, 1), Net::ResNet8);
+    for norm in [NormKind::Batch, NormKind::Group(2)] {
+        let mut model = build(&contexts()[0], net, norm, input);
+        let start = values(&contexts()[0], &*model);
+        model.forward(&contexts()[0], &mut start.clone(), &images.x, Mode::Train { step: 4 }).unwrap();
+        let (taps, setting) = (taps(&mut *model), setting(net, norm, 4));
+        let mut twin = Twin::<f32>::new(model.table(), setting, &start);
+        twin.taps = twin_taps(&taps);
+        twin_run(&mut twin, net, &images, &labels);
+        let maps: Vec<(&str, &[f32])> = taps.iter().map(|(name, d)| (*name, d.as_slice())).collect();
+        for context in contexts() {
+            let mut model = build(context, net, norm, input);
+            let (mut values, mut gradient) = (start.clone(), model.table().gradients().unwrap());
+            model.forward(context, &mut values, &images.x, Mode::Train { step: 4 }).unwrap();
+            let mut tapped = 0.0;
+            for (name, d) in &maps {
+                let y = model.map(name).unwrap();
+                tapped += d.iter().zip(y).map(|(&d, &y)| f64::from(d) * f64::from(y)).sum::<f64>();
+            }
+            assert_eq!(twin.tapped.get(), tapped);
+            let (logits, d) = model.outputs().unwrap();
+            let logits = MatRef::new(logits, labels.len(), 10).unwrap();
+            let scaled = Some(Gradient { d, scale: 0.25 });
+            softmax_cross_entropy(context, logits, Targets::Hard(&labels), scaled, None).unwrap();
+            let inner = InnerGradients { maps: &maps, ..InnerGradients::default() };
+            model.backward(context, &values, &images.x, inner, &mut Gradients::Whole(&mut gradient)).unwrap();
+            assert_same(&twin.gradients, &gradient);
+        }
+        // Along a random direction of all parameters at once.
+        let direction = Inputs::Uniform.vector(100, model.table().trained_len());
+        let loss_at = |h: f64| {
+            let mut twin = Twin::<f64>::new(model.table(), setting, &start);
+            twin.taps = twin_taps(&taps);
+            twin.values.iter_mut().zip(&direction).for_each(|(w, &d)| *w += h * f64::from(d));
+            let loss = twin_run(&mut twin, net, &images, &labels).1;
+            (loss + twin.tapped.get(), twin.gradients)
+        };
+        let h = 2.0_f64.powi(-22);
+        let difference = (loss_at(h).0 - loss_at(-h).0) / (2.0 * h);
+        let exact = loss_at(0.0).1;
+        let along: f64 = exact.iter().zip(&direction).map(|(g, &d)| g * f64::from(d)).sum();
+        let scale: f64 = exact.iter().map(|g| g * g).sum::<f64>().sqrt();
+        assert!((difference - along).abs() < 1e-6 * scale, "{norm:?}: {along} but {difference}");
+    }
+}
+
+#[test]
+fn a_map_that_does_not_exist_or_fit_is_refused() {
+    let (input, context) = (Shape::new(2, 8, 8, 3).unwrap(), &contexts()[0]);
+    let (images, _) = batch(input, 1);
+    for (net, name) in [(Net::ResNet8, "layer1.0.bn1"), (Net::Wide(0.0), "conv1"), (PLAIN, "conv1")] {
+        let mut model = build(context, net, NormKind::Frozen, input);
+        let mut values = values(context, &*model);
+        let mut gradient = model.table().gradients().unwrap();
+        model.forward(context, &mut values, &images.x, Mode::Train { step: 0 }).unwrap();
+        let mut backward = |name: &str, d: &[f32]| {
+            let inner = InnerGradients { maps: &[(name, d)], ..InnerGradients::default() };
+            model.backward(context, &values, &images.x, inner, &mut Gradients::Whole(&mut gradient))
+        };
+        let refused = backward(name, &[0.0]).unwrap_err();
+        assert!(matches!(&refused, Error::Argument { actual, .. } if actual == name), "{refused:?}");
+        if net == Net::ResNet8 {
+            assert!(matches!(backward("conv1", &[0.0]), Err(Error::Shape { actual: 1, .. })));
+        }
+        assert!(matches!(model.map(name), Err(Error::Argument { .. })));
     }
 }
 

@@ -65,6 +65,36 @@ impl Source for Plain<'_> {
     }
 }
 
+/// What a source gives, and a tensor in memory that is added to it, if there is one.
+#[derive(Debug, Clone, Copy)]
+pub struct Plus<'a, S> {
+    source: S,
+    added: Option<Plain<'a>>,
+}
+
+impl<'a, S> Plus<'a, S> {
+    /// `source + added`, which have one shape.
+    #[must_use]
+    pub fn new(source: S, added: Option<Plain<'a>>) -> Self {
+        Self { source, added }
+    }
+}
+
+impl<S: Source> Source for Plus<'_, S> {
+    fn load(&self, isa: Isa, n: usize, rows: Range<usize>, dst: &mut [f32], pitch: usize) {
+        self.source.load(isa, n, rows.clone(), dst, pitch);
+        let Some(Plain { x, width, channels, example }) = self.added else { return };
+        let (x, row) = (&x[n * example..][..example], width * channels);
+        for r in rows.clone() {
+            let dst = &mut dst[(r - rows.start) * pitch..][..row];
+            dst.iter_mut().zip(&x[r * row..]).for_each(|(dst, x)| *dst += x);
+        }
+    }
+    fn in_place(&self, n: usize) -> Option<&[f32]> {
+        if self.added.is_some() { None } else { self.source.in_place(n) }
+    }
+}
+
 /// Does nothing with a finished example.
 #[derive(Debug, Clone, Copy)]
 pub struct Keep;

@@ -97,6 +97,12 @@ impl Conv {
         &self.geometry
     }
 
+    /// Whether its weight is listed as `name.weight`.
+    #[must_use]
+    pub fn is_named(&self, table: &Table, name: &str) -> bool {
+        table.entry(self.weight).name().strip_suffix(".weight") == Some(name)
+    }
+
     /// Whether the gradient of its input is wanted.
     #[must_use]
     pub fn passes_back(&self) -> bool {

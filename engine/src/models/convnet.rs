@@ -8,7 +8,7 @@
 //! the gradients of the weights are those of the convolution at `d_i`, and its backward pass to data gives `d_(i-1)`. The
 //! rectification is part of the convolution's sink in both directions.
 
-use super::{Model, Wiring, check_backward, check_len, describe, examples};
+use super::{InnerGradients, Model, Wiring, check_backward, check_len, describe, examples, features_alone};
 use crate::error::{Error, Result};
 use crate::kernels::conv::Geometry;
 use crate::kernels::elementwise::add_assign;
@@ -177,7 +177,7 @@ impl Model for ConvNet {
         context: &Context,
         values: &[f32],
         x: &[f32],
-        d_features: Option<&[f32]>,
+        inner: InnerGradients<'_>,
         gradients: &mut Gradients<'_>,
     ) -> Result<()> {
         check_backward(&self.table, self.input, self.n, values, x, gradients)?;
@@ -188,7 +188,7 @@ impl Model for ConvNet {
         let ([mean, d_logits], [d_mean_out]) = arena.view(reads, [d_mean])?;
         self.head.backward_weight(context, table, n, mean, d_logits, gradients)?;
         self.head.backward_data(context, table, values, n, d_logits, d_mean_out)?;
-        if let Some(d) = d_features {
+        if let Some(d) = features_alone(inner)? {
             add_assign(context, d, d_mean_out)?;
         }
         let last = &stages[stages.len() - 1];

@@ -9,7 +9,7 @@
 //! Large Learning Rate in Training Neural Networks", 2019, section 2; it has no biases. An image is read as one row of
 //! features.
 
-use super::{Model, Wiring, check_backward, check_len, examples};
+use super::{InnerGradients, Model, Wiring, check_backward, check_len, examples, features_alone};
 use crate::error::{Error, Result};
 use crate::kernels::conv::Geometry;
 use crate::kernels::elementwise::add_assign;
@@ -184,11 +184,11 @@ impl Model for Mlp {
         context: &Context,
         values: &[f32],
         x: &[f32],
-        d_features: Option<&[f32]>,
+        inner: InnerGradients<'_>,
         gradients: &mut Gradients<'_>,
     ) -> Result<()> {
         check_backward(&self.table, self.input, self.n, values, x, gradients)?;
-        let n = self.n;
+        let (n, d_features) = (self.n, features_alone(inner)?);
         for i in (0..self.layers.len()).rev() {
             let d = self.place(i, 1)?;
             let (from, d_from) =

@@ -36,6 +36,15 @@ use crate::parallel::{Context, TreeFold};
 use crate::params::Table;
 use crate::tensor::MatRef;
 
+/// Gradients of penalties on what a network computes inside: the backward pass adds them to its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InnerGradients<'a> {
+    /// Of the [features](Model::features), `[n, features]`.
+    pub features: Option<&'a [f32]>,
+    /// Of [maps](Model::map), `[n, h, w, c]`, each under the name of its convolution.
+    pub maps: &'a [(&'a str, &'a [f32])],
+}
+
 /// A network that classifies.
 pub trait Model: Debug + Send {
     /// Its tensors.
@@ -82,6 +91,16 @@ pub trait Model: Debug + Send {
     /// None after a forward pass.
     fn features(&mut self) -> Result<&[f32]>;
 
+    /// The output of a convolution in the last forward pass, `[n, h, w, c]`, before it is normalised: where a penalty on
+    /// feature maps taps. `name` is that of the convolution, such as `layer1.1.conv2`. To be called before the backward
+    /// pass, which uses the memory again.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there is none of that name. Only a [`Chain`] has maps.
+    fn map(&mut self, name: &str) -> Result<&[f32]> {
+        Err(no_map(name))
+    }
+
     /// Shows every activation between layers of the last forward pass, in the order of that pass, under the name of the
     /// layer before it: the normalisation, or the linear layer. To be called before the backward pass, which uses the
     /// memory again.
@@ -91,17 +110,16 @@ pub trait Model: Debug + Send {
     fn activations(&mut self, context: &Context, visit: &mut dyn FnMut(&str, Shape, &[f32])) -> Result<()>;
 
     /// All gradients, from that of the logits, which [`outputs`](Self::outputs) has room for. `values` and `x` are those
-    /// of the last forward pass, which was in training mode. `d_features` is added to the gradient of the
-    /// [features](Self::features): that of a penalty on them.
+    /// of the last forward pass, which was in training mode. `inner` is added on the way.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward).
+    /// As [`forward`](Self::forward) and [`map`](Self::map).
     fn backward(
         &mut self,
         context: &Context,
         values: &[f32],
         x: &[f32],
-        d_features: Option<&[f32]>,
+        inner: InnerGradients<'_>,
         gradients: &mut Gradients<'_>,
     ) -> Result<()>;
 }
@@ -129,7 +147,7 @@ pub fn gradients(
     if !loss.sum.is_finite() {
         return Err(Error::NonFinite { quantity: "value", name: "loss".to_owned() });
     }
-    model.backward(context, values, x, None, &mut Gradients::Whole(gradients))?;
+    model.backward(context, values, x, InnerGradients::default(), &mut Gradients::Whole(gradients))?;
     model.table().check_finite(context, "gradient", gradients)?;
     Ok(loss)
 }
@@ -162,7 +180,7 @@ pub fn gradients_in_parts<'a>(
         let gradient = Some(Gradient { d, scale: 1.0 / images as f32 });
         let targets = targets(i * length..i * length + n);
         losses.push(softmax_cross_entropy(context, logits, targets, gradient, None)?);
-        model.backward(context, values, part, None, &mut Gradients::Part(sums))?;
+        model.backward(context, values, part, InnerGradients::default(), &mut Gradients::Part(sums))?;
     }
     let loss = losses.finish().unwrap_or_default();
     if !loss.sum.is_finite() {
@@ -228,6 +246,21 @@ fn check_backward(
     match gradients {
         Gradients::Whole(gradients) => check_len(op, "elements of the gradients", table.trained_len(), gradients.len()),
         Gradients::Part(sums) => sums.begin(n),
+    }
+}
+
+/// The refusal of a map that a network does not have.
+fn no_map(name: &str) -> Error {
+    let (op, what) = ("feature maps", "the name of a map");
+    let requirement = "that of a convolution with a normalisation after it, in a residual network or VGG";
+    Error::Argument { op, what, requirement, actual: name.to_owned() }
+}
+
+/// The gradient of the features, for a network that has no maps.
+fn features_alone<'a>(inner: InnerGradients<'a>) -> Result<Option<&'a [f32]>> {
+    match inner.maps.first() {
+        Some((name, _)) => Err(no_map(name)),
+        None => Ok(inner.features),
     }
 }
 

@@ -59,7 +59,9 @@ pub fn l2_sp(
 /// features of a layer are pulled towards those of the pre-trained network. Gives the penalty, summed over the batch, the
 /// pixels and the channels, not averaged.
 ///
-/// `features` and `reference` are a tap's outputs, of any shape; `d` is the gradient at the tap.
+/// `features` and `reference` are a tap's outputs, of any shape; `d` is the gradient at the tap. In a network the tap is a
+/// [map](crate::models::Model::map), and `d` goes into the backward pass by
+/// [`InnerGradients`](crate::models::InnerGradients).
 ///
 /// # Errors
 /// [`Error::Shape`] if the lengths differ; else as [`Context::tasks`].

@@ -3,6 +3,9 @@
 //! Everything is written out here once more, from the published descriptions and without a look at memory or speed; the
 //! engine's networks must equal it bit for bit in `f32`, and it must have the right gradients in `f64`.
 
+use std::cell::Cell;
+use std::collections::HashMap;
+
 use regularity_engine::kernels::conv::Geometry;
 use regularity_engine::layers::NormKind;
 use regularity_engine::params::Table;
@@ -33,6 +36,10 @@ pub struct Twin<'a, T> {
     pub gradients: Vec<T>,
     /// The activations of a residual network's stem and blocks.
     pub activations: Vec<Vec<T>>,
+    /// For each output of a convolution by name: what its elements are multiplied by in a term of the loss, their sum.
+    pub taps: HashMap<String, Vec<T>>,
+    /// The value of that term.
+    pub tapped: Cell<f64>,
     n: usize,
 }
 
@@ -72,7 +79,16 @@ impl<'a, T: Elementary> Twin<'a, T> {
     /// The network with these parameters.
     pub fn new(table: &'a Table, setting: Setting, values: &[f32]) -> Self {
         let values = values.iter().map(|&x| T::from_f64(f64::from(x))).collect();
-        Self { table, setting, values, gradients: vec![T::ZERO; table.trained_len()], activations: Vec::new(), n: 0 }
+        Self {
+            table,
+            setting,
+            values,
+            gradients: vec![T::ZERO; table.trained_len()],
+            activations: Vec::new(),
+            taps: HashMap::new(),
+            tapped: Cell::new(0.0),
+            n: 0,
+        }
     }
 
     fn range(&self, name: &str) -> std::ops::Range<usize> {
@@ -98,12 +114,22 @@ impl<'a, T: Elementary> Twin<'a, T> {
         let mut y = vec![T::ZERO; self.n * g.output_len()];
         let bias = self.table.find(&format!("{name}.bias")).map(|id| &self.values[self.table.range(id)]);
         conv::forward(&g, self.n, &x.x, &self.get(&format!("{name}.weight")), bias, &mut y);
+        if let Some(tap) = self.taps.get(name) {
+            let term: f64 = tap.iter().zip(&y).map(|(&tap, &y)| tap.to_f64() * y.to_f64()).sum();
+            self.tapped.set(self.tapped.get() + term);
+        }
         Images { x: y, h: g.out_h(), w: g.out_w(), c: g.c_out }
     }
 
     /// The gradient of a convolution's input; its weight's is noted.
     fn conv_backward(&mut self, name: &str, stride: usize, x: &Images<T>, d_y: &[T]) -> Vec<T> {
         let g = self.geometry(name, x, stride);
+        let tapped: Vec<T>;
+        let mut d_y = d_y;
+        if let Some(tap) = self.taps.get(name) {
+            tapped = d_y.iter().zip(tap).map(|(&d, &tap)| d + tap).collect();
+            d_y = &tapped;
+        }
         let (mut d_w, mut d_b) = (vec![T::ZERO; g.weight_len()], vec![T::ZERO; g.c_out]);
         conv_weight::backward_weight(&g, self.n, &x.x, d_y, &mut d_w, &mut d_b);
         self.set_gradient(&format!("{name}.weight"), &d_w);

@@ -17,18 +17,18 @@
 //! d_x       = conv_1 backward to data at d_y_1 + (nothing, d_z, or conv_p backward to data at norm_p's gradient at d_z)
 //! ```
 //!
-//! and `d_x` where `x > 0`, else 0, is `d_z` of the block before.
+//! and `d_x` where `x > 0`, else 0, is `d_z` of the block before. A penalty on the map `y_i` adds its gradient to `d_y_i`.
 
 mod build;
 mod passes;
 
-use super::{Model, Wiring, check_backward, check_len, describe, examples, show};
+use super::{InnerGradients, Model, Wiring, check_backward, check_len, describe, examples, no_map, show};
 use crate::error::Result;
 use crate::kernels::conv::Geometry;
 use crate::kernels::elementwise::add_assign;
-use crate::kernels::norm::{Post, Residual, RowFlags, Shape, write};
+use crate::kernels::norm::{Gradient, Post, Residual, RowFlags, Shape, write};
 use crate::kernels::pool::global_average_forward;
-use crate::kernels::stage::Plain;
+use crate::kernels::stage::{Plain, Plus};
 use crate::layers::{Activation, Conv, Gradients, Linear, Mode, Norm, Packs};
 use crate::memory::{Arena, Region};
 use crate::parallel::Context;
@@ -122,12 +122,29 @@ struct Pass<'a> {
     table: &'a Table,
     n: usize,
     mode: Mode,
+    /// Gradients to be added to those of outputs of convolutions, under their names.
+    maps: &'a [(&'a str, &'a [f32])],
 }
 
 /// The part of a chain that computes: everything but the table, which passes hold on to.
 struct Parts<'a> {
     packs: &'a mut Packs,
     arena: &'a mut Arena,
+}
+
+impl<'a> Pass<'a> {
+    /// What is to be added to the gradient of a convolution's output.
+    fn map(&self, conv: &Conv) -> Option<&'a [f32]> {
+        self.maps.iter().find(|(name, _)| conv.is_named(self.table, name)).map(|(_, d)| *d)
+    }
+}
+
+impl Unit {
+    /// The gradient of the convolution's output `y` as a source, from that of its normalised form.
+    fn gradient<'a>(&'a self, pass: &Pass<'a>, y: &'a [f32], d_z: &'a [f32]) -> Result<Plus<'a, Gradient<'a>>> {
+        let added = pass.map(&self.conv).map(|d| plain(d, self.shape));
+        Ok(Plus::new(self.norm.gradient(y, d_z)?, added))
+    }
 }
 
 impl Block {
@@ -186,6 +203,11 @@ impl Chain {
             };
             block.units.iter().chain(projection)
         })
+    }
+
+    /// The unit whose convolution has that name.
+    fn unit(&self, name: &str) -> Result<&Unit> {
+        self.units().find(|unit| unit.conv.is_named(&self.table, name)).ok_or_else(|| no_map(name))
     }
 
     /// The shape of what the head averages.
@@ -262,7 +284,7 @@ impl Model for Chain {
         self.n = examples(self.input, x)?;
         check_len("forward pass", "elements of the values", self.table.len(), values.len())?;
         let (n, last) = (self.n, self.last_shape());
-        let pass = Pass { context, table: &self.table, n, mode };
+        let pass = Pass { context, table: &self.table, n, mode, maps: &[] };
         let mut parts = Parts { packs: &mut self.packs, arena: &mut self.arena };
         for i in 0..self.blocks.len() {
             let (before, block) = self.blocks.split_at_mut(i);
@@ -300,6 +322,13 @@ impl Model for Chain {
         Ok(features)
     }
 
+    fn map(&mut self, name: &str) -> Result<&[f32]> {
+        let unit = self.unit(name)?;
+        let y = of(unit.y, unit.shape, self.n)?;
+        let ([y], []) = self.arena.view([y], [])?;
+        Ok(y)
+    }
+
     fn activations(&mut self, context: &Context, visit: &mut dyn FnMut(&str, Shape, &[f32])) -> Result<()> {
         let Self { table, blocks, arena, n, .. } = self;
         // The input of a block, if it is no longer in memory.
@@ -333,19 +362,23 @@ impl Model for Chain {
         context: &Context,
         values: &[f32],
         x: &[f32],
-        d_features: Option<&[f32]>,
+        inner: InnerGradients<'_>,
         gradients: &mut Gradients<'_>,
     ) -> Result<()> {
         check_backward(&self.table, self.input, self.n, values, x, gradients)?;
         let (n, (c, classes)) = (self.n, self.head.sizes());
-        let pass = Pass { context, table: &self.table, n, mode: Mode::Eval };
+        for (name, d) in inner.maps {
+            let unit = self.unit(name)?;
+            check_len("backward pass", "elements of the gradient of a map", n * unit.shape.example(), d.len())?;
+        }
+        let pass = Pass { context, table: &self.table, n, mode: Mode::Eval, maps: inner.maps };
         let mut parts = Parts { packs: &mut self.packs, arena: &mut self.arena };
         let d_mean = self.d_pooled.first(n * c)?;
         let reads = [self.pooled.first(n * c)?, self.d_logits.first(n * classes)?];
         let ([mean, d_logits], [d_features_out]) = parts.arena.view(reads, [d_mean])?;
         self.head.backward_weight(context, &self.table, n, mean, d_logits, gradients)?;
         self.head.backward_data(context, &self.table, values, n, d_logits, d_features_out)?;
-        if let Some(d) = d_features {
+        if let Some(d) = inner.features {
             add_assign(context, d, d_features_out)?;
         }
         let last = self.blocks.len() - 1;

@@ -2,6 +2,7 @@
 
 use super::{Block, Input, Kept, Parts, Pass, Shortcut, Unit, of, plain};
 use crate::error::Result;
+use crate::kernels::elementwise::add_assign;
 use crate::kernels::norm::{Post, Shape, Storing, write};
 use crate::kernels::pool::{global_average_backward, max_backward, max_forward};
 use crate::kernels::stage::Keep;
@@ -19,7 +20,7 @@ impl Block {
         x: &[f32],
         values: &mut [f32],
     ) -> Result<()> {
-        let Pass { context, table, n, mode } = *pass;
+        let Pass { context, table, n, mode, .. } = *pass;
         let Block { units, shortcut, input, input_shape, .. } = self;
         let first = &mut units[0];
         let y = of(first.y, first.shape, n)?;
@@ -127,6 +128,9 @@ impl Block {
                 let (y, z, d_y) = (of(unit.y, unit.shape, n)?, of_z(last, units)?, of(d[0], unit.shape, n)?);
                 let ([y, z, stored], [d_y]) = parts.arena.view([y, z, stored], [d_y])?;
                 unit.norm.backward(context, table, values, y, z, d_y, gradients)?;
+                if let Some(d) = pass.map(&unit.conv) {
+                    add_assign(context, d, d_y)?;
+                }
                 let (x, d_y) = (
                     plain(if matches!(input, Input::Images) { x } else { stored }, *input_shape),
                     plain(d_y, unit.shape),
@@ -154,7 +158,7 @@ impl Block {
             let ([y, z, y_from], [d_x]) = parts.arena.view(reads, [of_z(j - 1, units)?])?;
             let (low, high) = units.split_at_mut(j);
             let (from, to) = (&mut low[j - 1], &high[0]);
-            let d_y = to.norm.gradient(y, z)?;
+            let d_y = to.gradient(pass, y, z)?;
             to.conv.backward_weight(context, table, n, &from.norm.forward(y_from, Post::RELU)?, &d_y, gradients)?;
             let sink = from.norm.gradient_sums(table, values, y_from, Post::RELU, None, None)?;
             to.conv.backward_data(context, table, parts.packs, values, n, &d_y, d_x, &sink)?;
@@ -168,7 +172,7 @@ impl Block {
                 table,
                 n,
                 &plain(x, *input_shape),
-                &first.norm.gradient(y, z)?,
+                &first.gradient(pass, y, z)?,
                 gradients,
             );
         };
@@ -192,7 +196,7 @@ impl Block {
             let d_pooled = d_pooled.first(n * window.output_len())?;
             let input = Shape { h: window.out_h(), w: window.out_w(), ..shape };
             let ([y, z, stored, extra], [d_x]) = parts.arena.view([y, z, stored, extra], [d_pooled])?;
-            let d_y = first.norm.gradient(y, z)?;
+            let d_y = first.gradient(pass, y, z)?;
             first.conv.backward_weight(context, table, n, &plain(stored, input), &d_y, gradients)?;
             let sink = Finish { add: (!extra.is_empty()).then_some(extra), relu: false };
             first.conv.backward_data(context, table, parts.packs, values, n, &d_y, d_x, &sink)?;
@@ -200,7 +204,7 @@ impl Block {
         }
         let own_z = of(self.d_z[self.units.len() - 1], shape, n)?;
         let ([y, z, stored, extra, own_y], [d_x]) = parts.arena.view([y, z, stored, extra, own_y], [own_z])?;
-        let d_y = first.norm.gradient(y, z)?;
+        let d_y = first.gradient(pass, y, z)?;
         let is_stored = self.out.is_some();
         let last = self.units.len() - 1;
         let norm = &mut self.units[last].norm;

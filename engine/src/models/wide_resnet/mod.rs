@@ -25,7 +25,7 @@
 mod build;
 mod passes;
 
-use super::{Model, Wiring, check_backward, check_len, describe, examples, show};
+use super::{InnerGradients, Model, Wiring, check_backward, check_len, describe, examples, features_alone, show};
 use crate::error::Result;
 use crate::kernels::conv::Geometry;
 use crate::kernels::elementwise::add_assign;
@@ -233,7 +233,7 @@ impl Model for WideResNet {
         context: &Context,
         values: &[f32],
         x: &[f32],
-        d_features: Option<&[f32]>,
+        inner: InnerGradients<'_>,
         gradients: &mut Gradients<'_>,
     ) -> Result<()> {
         check_backward(&self.table, self.input, self.n, values, x, gradients)?;
@@ -246,7 +246,7 @@ impl Model for WideResNet {
             let ([mean, d_logits], [d_mean]) = arena.view(reads, [d_mean])?;
             head.backward_weight(context, table, n, mean, d_logits, gradients)?;
             head.backward_data(context, table, values, n, d_logits, d_mean)?;
-            if let Some(d) = d_features {
+            if let Some(d) = features_alone(inner)? {
                 add_assign(context, d, d_mean)?;
             }
         }

@@ -3,7 +3,9 @@
 use regularity_engine::kernels::loss::{Gradient, Targets, logistic, softmax_cross_entropy};
 use regularity_engine::kernels::norm::Shape;
 use regularity_engine::layers::{Activation, Gradients, Mode, NormKind};
-use regularity_engine::models::{Model, ResNet, gradients, mlp, resnet, two_layer, vgg16_with_channels, wide_resnet};
+use regularity_engine::models::{
+    InnerGradients, Model, ResNet, gradients, mlp, resnet, two_layer, vgg16_with_channels, wide_resnet,
+};
 use regularity_engine::optim::{Adam, Optimizer, Rate, Schedule, Sgd, penalty};
 use regularity_engine::params::Groups;
 use regularity_engine::tensor::MatRef;
@@ -89,7 +91,8 @@ fn penalties(context: &Context) -> Result<Values> {
         let mut d_features = vec![0.0; features.len()];
         all.push(penalty::bss(context, 1e-3, 2, 5, features, &mut d_features)?);
         all.push(penalty::delta(context, 1e-2, features, &reference, &mut d_features)?);
-        net.backward(context, &values, &images, Some(&d_features), &mut Gradients::Whole(&mut gradient))?;
+        let inner = InnerGradients { features: Some(&d_features), ..InnerGradients::default() };
+        net.backward(context, &values, &images, inner, &mut Gradients::Whole(&mut gradient))?;
         all.push(penalty::l2_sp(context, &groups, &[0.1, 0.01], &values, &start, &mut gradient)?);
         let rate = Rate { lr: 0.05, weight_decay: 0.0 };
         sgd.step(context, &groups, &[rate, rate], &mut values, &gradient)?;
@@ -117,7 +120,7 @@ fn frozen_output(context: &Context) -> Result<Values> {
         net.forward(context, &mut values, &x, Mode::Train { step })?;
         let (outputs, d) = net.outputs()?;
         logistic(context, outputs, &labels, Some(Gradient { d, scale: 1.0 / 40.0 }), None)?;
-        net.backward(context, &values, &x, None, &mut Gradients::Whole(&mut gradient))?;
+        net.backward(context, &values, &x, InnerGradients::default(), &mut Gradients::Whole(&mut gradient))?;
         sgd.step(context, &groups, &[Rate { lr: 1.0, weight_decay: 1e-3 }], &mut values, &gradient)?;
     }
     Ok(Values::list(&values))

@@ -8,7 +8,7 @@ use regularity_engine::kernels::loss::{
 use regularity_engine::kernels::norm::Shape;
 use regularity_engine::layers::{Activation, Gradients, Mode, NormKind};
 use regularity_engine::memory::Buffer;
-use regularity_engine::models::{Model, convnet, mlp};
+use regularity_engine::models::{InnerGradients, Model, convnet, mlp};
 use regularity_engine::optim::{Adam, Rate, Schedule};
 use regularity_engine::params::{Groups, Kind};
 use regularity_engine::random::{Gain, Init, Stream};
@@ -164,7 +164,13 @@ impl<'a> Trainer<'a> {
         if !loss.is_finite() {
             return Err(EngineError::NonFinite { quantity: "value", name: "loss".to_owned() }.into());
         }
-        self.net.backward(context, &self.values, images, None, &mut Gradients::Whole(&mut self.gradients))?;
+        self.net.backward(
+            context,
+            &self.values,
+            images,
+            InnerGradients::default(),
+            &mut Gradients::Whole(&mut self.gradients),
+        )?;
         self.net.table().check_finite(context, "gradient", &self.gradients)?;
         let lr = self.schedule.lr(self.rates.0, step);
         let rates = [Rate { lr, weight_decay: 0.0 }, Rate { lr, weight_decay: self.rates.1 }];
