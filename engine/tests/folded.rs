@@ -20,10 +20,13 @@ const EPS: f64 = 1e-5;
 fn networks(context: &Context, n: usize) -> Vec<(&'static str, Box<dyn Model>)> {
     let small = Shape::new(n, 9, 8, 3).unwrap();
     let norm = NormKind::Batch;
+    // The last maps have one pixel.
+    let tiny = Shape::new(n, 2, 2, 3).unwrap();
     let bottleneck = Shape::new(n, 33, 32, 3).unwrap();
     let flat = Shape::new(n, 1, 1, 7).unwrap();
     vec![
         ("resnet8", Box::new(resnet(context, ResNet::ResNet8, norm, small, 10, 1).unwrap())),
+        ("resnet8 of 2 by 2", Box::new(resnet(context, ResNet::ResNet8, norm, tiny, 10, 1).unwrap())),
         ("frozen", Box::new(resnet(context, ResNet::ResNet8, NormKind::Frozen, small, 10, 1).unwrap())),
         ("wrn-10-1", Box::new(wide_resnet(context, [10, 1], norm, small, 10, 1).unwrap())),
         ("wrn-10-2", Box::new(wide_resnet(context, [10, 2], NormKind::Stochastic(0.5), small, 10, 1).unwrap())),

@@ -126,7 +126,8 @@ impl<'a> Building<'a> {
         match &ops[0] {
             Op::Conv { x, y, geometry, weight, bias } => {
                 let (weight, bias) = (self.value(*weight), bias.map(|bias| self.value(bias)));
-                if geometry.input_len() == geometry.c_in && geometry.output_len() == geometry.c_out {
+                let normalised = matches!(ops.get(1), Some(Op::Norm { x: read, .. }) if read == y);
+                if geometry.is_linear() && !normalised {
                     let (weight, bias) = (weight.to_vec(), bias.map(<[f32]>::to_vec));
                     self.steps.push(Step::Linear { x: *x, y: *y, weight, bias });
                     return Ok(1);

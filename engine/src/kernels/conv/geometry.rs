@@ -110,6 +110,11 @@ impl Geometry {
     pub fn weight_len(&self) -> usize {
         self.c_out * self.c_in * self.kernel_h * self.kernel_w
     }
+    /// Whether it is a linear layer: one tap, from one pixel to one.
+    #[must_use]
+    pub fn is_linear(&self) -> bool {
+        [self.input_len(), self.output_len(), self.weight_len()] == [self.c_in, self.c_out, self.c_in * self.c_out]
+    }
     /// The kernel rows that meet the image for output row `oh`.
     #[must_use]
     pub fn taps_h(&self, oh: usize) -> Range<usize> {

@@ -77,7 +77,7 @@ pub fn forward(
     y: &mut [f32],
     sink: &dyn Sink,
 ) -> Result<()> {
-    driver::run(context, weights.packed(), n, source, bias, y, sink)
+    weights.packed().run(context, n, source, bias, y, sink)
 }
 
 /// The gradient of the input of `n` examples.
@@ -95,7 +95,7 @@ pub fn backward_data(
     d_x: &mut [f32],
     sink: &dyn Sink,
 ) -> Result<()> {
-    driver::run(context, weights.packed(), n, source, None, d_x, sink)
+    weights.packed().run(context, n, source, None, d_x, sink)
 }
 
 impl Packed<'_> {
