@@ -16,17 +16,24 @@ use super::compiled_once;
 use super::reduce::norm;
 use crate::error::{Error, Result};
 use crate::parallel::Context;
-use crate::simd::{Kernel, Real, Tier, Vector};
+use crate::simd::{Kernel, Real, Tier, Vector, stream_into};
 
 /// Elements that one task takes. Bit-neutral.
 const TASK: usize = 1 << 16;
 /// Vectors in a step of the main loop. Bit-neutral.
 const UNROLL: usize = 4;
+/// From so many bytes on, a destination that is only written is written past the caches. Bit-neutral.
+const STREAM: usize = 32 << 20;
+/// Bytes between a load and what is then asked for in the second-level cache, for such operands: a few dozen cache
+/// lines under way, more than the hardware asks for by itself. Bit-neutral.
+const AHEAD: usize = 8 << 10;
 /// Stores of a step start at a multiple of this many bytes where they can. Bit-neutral.
 const STORE_ALIGNMENT: usize = 64;
 
 /// What becomes of one element of the destination and of `N` sources.
 trait Lanewise<T: Real, const N: usize>: Copy + Send + Sync {
+    /// Whether the destination's own elements enter.
+    const READS: bool;
     fn apply<V: Vector<Elem = T>>(self, tier: V::Tier, dst: V, src: [V; N]) -> V;
 }
 
@@ -36,17 +43,19 @@ struct Map<'a, T, F, const N: usize> {
     f: F,
     dst: &'a mut [T],
     src: [&'a [T]; N],
+    /// Past the caches, unless the operation reads its destination.
+    stream: bool,
 }
 
 impl<T: Real, F: Lanewise<T, N>, const N: usize> Kernel for Map<'_, T, F, N> {
     type Output = Result<()>;
     #[inline(always)]
     fn run<S: Tier>(self, tier: S) -> Result<()> {
-        let Self { context, f, dst, src } = self;
+        let Self { context, f, dst, src, stream } = self;
         for_each_part(context, dst, TASK, |i, dst| {
             tier.vectorize(
                 #[inline(always)]
-                || part(tier, f, src.map(|src| &src[i * TASK..][..dst.len()]), dst),
+                || part(tier, f, src.map(|src| &src[i * TASK..][..dst.len()]), dst, stream),
             );
         })
     }
@@ -54,7 +63,13 @@ impl<T: Real, F: Lanewise<T, N>, const N: usize> Kernel for Map<'_, T, F, N> {
 
 /// One task: a short step up to an aligned store, long steps, short steps.
 #[inline(always)]
-fn part<T: Real, S: Tier, F: Lanewise<T, N>, const N: usize>(tier: S, f: F, mut src: [&[T]; N], mut dst: &mut [T]) {
+fn part<T: Real, S: Tier, F: Lanewise<T, N>, const N: usize>(
+    tier: S,
+    f: F,
+    mut src: [&[T]; N],
+    mut dst: &mut [T],
+    stream: bool,
+) {
     let lanes = T::V::<S>::LANES;
     let long = UNROLL * lanes;
     let head = dst.as_ptr().align_offset(STORE_ALIGNMENT);
@@ -66,28 +81,67 @@ fn part<T: Real, S: Tier, F: Lanewise<T, N>, const N: usize>(tier: S, f: F, mut 
     }
     let end = dst.len() - dst.len() % long;
     let (steps, rest) = dst.split_at_mut(end);
-    for (i, dst) in steps.chunks_exact_mut(long).enumerate() {
-        let mut here: [&[T]; N] = src;
-        for here in &mut here {
-            *here = &here[i * long..][..long];
-        }
-        let mut out = [T::V::<S>::zero(tier); UNROLL];
-        for (v, out) in out.iter_mut().enumerate() {
-            let at = v * lanes;
-            // A loop and no closure: `map` is not always inlined, and each load would be a call.
-            let mut x = [T::V::<S>::zero(tier); N];
-            for (x, src) in x.iter_mut().zip(here) {
-                *x = T::V::<S>::load(tier, &src[at..at + lanes]);
+    if !F::READS && stream {
+        stream_into(
+            tier,
+            steps,
+            #[inline(always)]
+            |writer| {
+                let dst = [T::V::<S>::zero(tier); UNROLL];
+                for from in (0..end).step_by(long) {
+                    for src in src {
+                        for v in 0..UNROLL {
+                            tier.prefetch_far(src.as_ptr().wrapping_add(from + v * lanes + AHEAD / size_of::<T>()));
+                        }
+                    }
+                    for out in step(tier, f, src, dst, from) {
+                        writer.push_vector(out);
+                    }
+                }
+            },
+        );
+    } else {
+        for (i, dst) in steps.chunks_exact_mut(long).enumerate() {
+            let mut before = [T::V::<S>::zero(tier); UNROLL];
+            if F::READS {
+                for (before, dst) in before.iter_mut().zip(dst.chunks_exact(lanes)) {
+                    *before = T::V::<S>::load(tier, dst);
+                }
             }
-            *out = f.apply(tier, T::V::<S>::load(tier, &dst[at..at + lanes]), x);
-        }
-        for (v, out) in out.into_iter().enumerate() {
-            out.store(&mut dst[v * lanes..(v + 1) * lanes]);
+            for (out, dst) in step(tier, f, src, before, i * long).into_iter().zip(dst.chunks_exact_mut(lanes)) {
+                out.store(dst);
+            }
         }
     }
     for (i, dst) in rest.chunks_mut(lanes).enumerate() {
         short(tier, f, src.map(|src| &src[end + i * lanes..][..dst.len()]), dst);
     }
+}
+
+/// The vectors of a long step, from the elements `from..` of the sources.
+#[inline(always)]
+fn step<T: Real, S: Tier, F: Lanewise<T, N>, const N: usize>(
+    tier: S,
+    f: F,
+    mut src: [&[T]; N],
+    dst: [T::V<S>; UNROLL],
+    from: usize,
+) -> [T::V<S>; UNROLL] {
+    let lanes = T::V::<S>::LANES;
+    for src in &mut src {
+        *src = &src[from..][..UNROLL * lanes];
+    }
+    let mut out = dst;
+    for (v, out) in out.iter_mut().enumerate() {
+        let at = v * lanes;
+        // A loop and no closure: `map` is not always inlined, and each load would be a call.
+        let mut x = [T::V::<S>::zero(tier); N];
+        for (x, src) in x.iter_mut().zip(src) {
+            *x = T::V::<S>::load(tier, &src[at..at + lanes]);
+        }
+        *out = f.apply(tier, *out, x);
+    }
+    out
 }
 
 /// At most one vector.
@@ -110,7 +164,8 @@ fn map<T: Real, F: Lanewise<T, N>, const N: usize>(
     for src in src {
         check_len(op, dst.len(), src.len())?;
     }
-    context.dispatch(Map { context, f, dst, src })?
+    let stream = size_of_val(dst) >= STREAM;
+    context.dispatch(Map { context, f, dst, src, stream })?
 }
 
 fn check_len(op: &'static str, expected: usize, actual: usize) -> Result<()> {
@@ -122,10 +177,11 @@ fn check_len(op: &'static str, expected: usize, actual: usize) -> Result<()> {
 
 /// A struct with scalar constants, and what it makes of the lanes.
 macro_rules! lanewise {
-    ($($name:ident { $($constant:ident),* } |$dst:pat_param, [$($src:pat_param),*]| $value:expr;)*) => {$(
+    ($($name:ident { $($constant:ident),* } |$dst:tt, [$($src:pat_param),*]| $value:expr;)*) => {$(
         #[derive(Clone, Copy)]
         struct $name<T> { $($constant: T,)* #[allow(dead_code)] unit: std::marker::PhantomData<T> }
         impl<T: Real> Lanewise<T, { lanewise!(@count $($src),*) }> for $name<T> {
+            const READS: bool = lanewise!(@reads $dst);
             #[inline(always)]
             fn apply<V: Vector<Elem = T>>(
                 self,
@@ -138,11 +194,15 @@ macro_rules! lanewise {
             }
         }
     )*};
+    (@reads _) => { false };
+    (@reads $dst:ident) => { true };
     (@count) => { 0 };
     (@count $a:pat_param) => { 1 };
     (@count $a:pat_param, $b:pat_param) => { 2 };
 }
 lanewise! {
+    Fill { value } |_, []| value;
+    Copied {} |_, [x]| x;
     Axpy { a } |y, [x]| a.fma(x, y);
     Scale { a } |x, []| a * x;
     ScaleAdd { a, b } |y, [x]| a.fma(x, b * y);
@@ -263,7 +323,7 @@ pub fn mul_assign(context: &Context, x: &[T], y: &mut [T]) -> Result<()> {
 /// # Errors
 /// As [`Context::tasks`].
 pub fn fill(context: &Context, value: T, x: &mut [T]) -> Result<()> {
-    for_each_part(context, x, TASK, |_, part| part.fill(value))
+    run!(context, "fill", Fill { value: value }, x, [])
 }
 
 /// `y[i] = x[i]`, bit patterns of NaN included.
@@ -271,8 +331,7 @@ pub fn fill(context: &Context, value: T, x: &mut [T]) -> Result<()> {
 /// # Errors
 /// [`Error::Shape`] if the lengths differ, else as [`Context::tasks`].
 pub fn copy(context: &Context, x: &[T], y: &mut [T]) -> Result<()> {
-    check_len("copy", y.len(), x.len())?;
-    for_each_part(context, y, TASK, |i, y| y.copy_from_slice(&x[i * TASK..][..y.len()]))
+    run!(context, "copy", Copied {}, y, [x])
 }
 
 /// `x[i] = low` where `low > x[i]`, `high` where `high < x[i]`, else `x[i]` with its own bits: a zero keeps its sign

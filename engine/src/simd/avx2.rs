@@ -113,14 +113,6 @@ impl Tier for Avx2 {
         avx2!(_mm_prefetch::<_MM_HINT_T1>(address.cast()));
     }
     #[inline(always)]
-    unsafe fn stream_line(self, src: &[f32; 16], dst: *mut f32) {
-        // SAFETY: sixteen elements each, `dst` on a 64-byte boundary by the caller's promise; the token is at hand.
-        unsafe {
-            _mm256_stream_ps(dst, _mm256_loadu_ps(src.as_ptr()));
-            _mm256_stream_ps(dst.add(8), _mm256_loadu_ps(src.as_ptr().add(8)));
-        }
-    }
-    #[inline(always)]
     fn stream_fence(self) {
         // SAFETY: SSE is part of the tier.
         unsafe { _mm_sfence() };
@@ -197,11 +189,39 @@ unsafe fn mask_64(n: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(MASK_64.as_ptr().add(4 - n.min(4)).cast()) }
 }
 
+/// Which vector takes part where, so that the folds end up in order.
+const EACH: [usize; 8] = [0, 2, 1, 3, 4, 6, 5, 7];
+
+/// [`Vector::fold_halves_each`] of eight vectors, by transposing: the halves of two registers meet in one addition, which
+/// leaves half as many registers, three times.
+#[inline(always)]
+fn fold_each_256_ps(vectors: [F32; 8]) -> __m256 {
+    let x = EACH.map(|i| avx2!(_mm256_add_ps(vectors[i].0[0], vectors[i].0[1])));
+    let pd = |x: __m256| avx2!(_mm256_castps_pd(x));
+    let ps = |x: __m256d| avx2!(_mm256_castpd_ps(x));
+    let quarters: [__m256; 4] = std::array::from_fn(
+        #[inline(always)]
+        |i| {
+            let (a, b) = (x[i], x[i + 4]);
+            avx2!(_mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b)))
+        },
+    );
+    let halves: [__m256; 2] = std::array::from_fn(
+        #[inline(always)]
+        |i| {
+            let (a, b) = (pd(quarters[i]), pd(quarters[i + 2]));
+            avx2!(_mm256_add_ps(ps(_mm256_unpacklo_pd(a, b)), ps(_mm256_unpackhi_pd(a, b))))
+        },
+    );
+    let [a, b] = halves;
+    avx2!(_mm256_add_ps(_mm256_shuffle_ps::<0x88>(a, b), _mm256_shuffle_ps::<0xdd>(a, b)))
+}
+
 macro_rules! float_vector {
     ($V:ident, $elem:ty, $lanes:literal, $half:literal, $M:ident, $B:ident,
-     $set1:ident, $loadu:ident, $storeu:ident, $maskload:ident, $maskstore:ident, $mask_of:ident,
+     $set1:ident, $loadu:ident, $storeu:ident, $stream:ident, $maskload:ident, $maskstore:ident, $mask_of:ident,
      $add:ident, $sub:ident, $mul:ident, $div:ident, $fmadd:ident, $sqrt:ident, $max:ident, $min:ident,
-     $cmp:ident, $blendv:ident, $xor:ident, $andnot:ident, $to_int:ident, $fold:ident, $fold_max:ident) => {
+     $cmp:ident, $blendv:ident, $xor:ident, $andnot:ident, $to_int:ident, $fold:ident, $fold_max:ident, { $($fold_each:item)* }) => {
         binary! { $V:
             Add::add, |a, b| Self(both!($add(a.0, b.0)));
             Sub::sub, |a, b| Self(both!($sub(a.0, b.0)));
@@ -241,6 +261,14 @@ macro_rules! float_vector {
                 unsafe {
                     $storeu(dst, self.0[0]);
                     $storeu(dst.add($half), self.0[1]);
+                }
+            }
+            #[inline(always)]
+            unsafe fn stream_ptr(self, dst: *mut $elem) {
+                // SAFETY: valid for writes and on a boundary by the caller's promise; a vector is at hand.
+                unsafe {
+                    $stream(dst, self.0[0]);
+                    $stream(dst.add($half), self.0[1]);
                 }
             }
             #[inline(always)]
@@ -298,6 +326,7 @@ macro_rules! float_vector {
             fn fold_halves(self) -> $elem {
                 avx2!($fold($add(self.0[0], self.0[1])))
             }
+            $($fold_each)*
             #[inline(always)]
             fn fold_halves_max(self) -> $elem {
                 avx2!($fold_max($max(self.0[0], self.0[1])))
@@ -307,16 +336,23 @@ macro_rules! float_vector {
 }
 
 float_vector! {
-    F32, f32, 16, 8, M16, U32, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_maskload_ps,
+    F32, f32, 16, 8, M16, U32, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_stream_ps, _mm256_maskload_ps,
     _mm256_maskstore_ps, mask_32, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_fmadd_ps,
     _mm256_sqrt_ps, _mm256_max_ps, _mm256_min_ps, _mm256_cmp_ps, _mm256_blendv_ps, _mm256_xor_ps, _mm256_andnot_ps,
-    _mm256_castps_si256, fold_256_ps, fold_max_256_ps
+    _mm256_castps_si256, fold_256_ps, fold_max_256_ps,
+    {
+        #[inline(always)]
+        fn fold_halves_each(_: Avx2, x: [Self; 16]) -> Self {
+            let [x0, x1, x2, x3, x4, x5, x6, x7, high @ ..] = x;
+            Self([fold_each_256_ps([x0, x1, x2, x3, x4, x5, x6, x7]), fold_each_256_ps(high)])
+        }
+    }
 }
 float_vector! {
-    F64, f64, 8, 4, M8, U64, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_maskload_pd,
+    F64, f64, 8, 4, M8, U64, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_stream_pd, _mm256_maskload_pd,
     _mm256_maskstore_pd, mask_64, _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_fmadd_pd,
     _mm256_sqrt_pd, _mm256_max_pd, _mm256_min_pd, _mm256_cmp_pd, _mm256_blendv_pd, _mm256_xor_pd, _mm256_andnot_pd,
-    _mm256_castpd_si256, fold_256_pd, fold_max_256_pd
+    _mm256_castpd_si256, fold_256_pd, fold_max_256_pd, {}
 }
 
 macro_rules! bits {

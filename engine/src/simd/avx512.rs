@@ -86,25 +86,53 @@ impl Tier for Avx512 {
         avx512!(_mm_prefetch::<_MM_HINT_T1>(address.cast()));
     }
     #[inline(always)]
-    unsafe fn stream_line(self, src: &[f32; 16], dst: *mut f32) {
-        // SAFETY: sixteen elements each, `dst` on a 64-byte boundary by the caller's promise; the token is at hand.
-        unsafe {
-            _mm512_stream_ps(dst, _mm512_loadu_ps(src.as_ptr()));
-        }
-    }
-    #[inline(always)]
     fn stream_fence(self) {
         // SAFETY: SSE is part of the tier.
         unsafe { _mm_sfence() };
     }
 }
 
+/// Which vector takes part where, so that the folds end up in order.
+const EACH: [usize; 16] = [0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15];
+
+/// [`Vector::fold_halves_each`] by transposing: the halves of two vectors meet in one addition, which leaves half as many
+/// vectors, four times.
+#[inline(always)]
+fn fold_each_512_ps(vectors: [F32; 16]) -> F32 {
+    let x = EACH.map(|i| vectors[i].0);
+    let pd = |x: __m512| avx512!(_mm512_castps_pd(x));
+    let ps = |x: __m512d| avx512!(_mm512_castpd_ps(x));
+    let eighths: [__m512; 8] = std::array::from_fn(
+        #[inline(always)]
+        |i| {
+            let (a, b) = (x[i], x[i + 8]);
+            avx512!(_mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b)))
+        },
+    );
+    let quarters: [__m512; 4] = std::array::from_fn(
+        #[inline(always)]
+        |i| {
+            let (a, b) = (eighths[i], eighths[i + 4]);
+            avx512!(_mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b)))
+        },
+    );
+    let halves: [__m512; 2] = std::array::from_fn(
+        #[inline(always)]
+        |i| {
+            let (a, b) = (pd(quarters[i]), pd(quarters[i + 2]));
+            avx512!(_mm512_add_ps(ps(_mm512_unpacklo_pd(a, b)), ps(_mm512_unpackhi_pd(a, b))))
+        },
+    );
+    let [a, b] = halves;
+    avx512!(F32(_mm512_add_ps(_mm512_shuffle_ps::<0x88>(a, b), _mm512_shuffle_ps::<0xdd>(a, b))))
+}
+
 macro_rules! float_vector {
     ($V:ident, $raw:ident, $elem:ty, $lanes:literal, $M:ident, $mask:ty, $B:ident, $int:ty,
-     $set1:ident, $loadu:ident, $storeu:ident, $maskz_loadu:ident, $mask_storeu:ident,
+     $set1:ident, $loadu:ident, $storeu:ident, $stream:ident, $maskz_loadu:ident, $mask_storeu:ident,
      $add:ident, $sub:ident, $mul:ident, $div:ident, $fmadd:ident, $sqrt:ident, $max:ident, $min:ident,
      $cmp:ident, $blend:ident, $abs:ident, $xor:ident, $to_int:ident, $from_int:ident, $low:ident,
-     $extract_high:ident, $add256:ident, $max256:ident, $fold:ident, $fold_max:ident) => {
+     $extract_high:ident, $add256:ident, $max256:ident, $fold:ident, $fold_max:ident, { $($fold_each:item)* }) => {
         binary! { $V:
             Add::add, |a, b| avx512!(Self($add(a.0, b.0)));
             Sub::sub, |a, b| avx512!(Self($sub(a.0, b.0)));
@@ -138,6 +166,11 @@ macro_rules! float_vector {
             unsafe fn store_ptr(self, dst: *mut $elem) {
                 // SAFETY: valid for writes by the caller's promise; a vector is at hand.
                 unsafe { $storeu(dst, self.0) }
+            }
+            #[inline(always)]
+            unsafe fn stream_ptr(self, dst: *mut $elem) {
+                // SAFETY: valid for writes and on a boundary by the caller's promise; a vector is at hand.
+                unsafe { $stream(dst, self.0) }
             }
             #[inline(always)]
             unsafe fn store_partial_ptr(self, dst: *mut $elem, n: usize) {
@@ -190,6 +223,7 @@ macro_rules! float_vector {
             fn fold_halves(self) -> $elem {
                 avx512!($fold($add256($low(self.0), $extract_high::<1>(self.0))))
             }
+            $($fold_each)*
             #[inline(always)]
             fn fold_halves_max(self) -> $elem {
                 avx512!($fold_max($max256($low(self.0), $extract_high::<1>(self.0))))
@@ -199,18 +233,24 @@ macro_rules! float_vector {
 }
 
 float_vector! {
-    F32, __m512, f32, 16, M16, __mmask16, U32, u32, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
+    F32, __m512, f32, 16, M16, __mmask16, U32, u32, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_stream_ps,
     _mm512_maskz_loadu_ps, _mm512_mask_storeu_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps,
     _mm512_fmadd_ps, _mm512_sqrt_ps, _mm512_max_ps, _mm512_min_ps, _mm512_cmp_ps_mask, _mm512_mask_blend_ps,
     _mm512_abs_ps, _mm512_xor_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castps512_ps256,
-    _mm512_extractf32x8_ps, _mm256_add_ps, _mm256_max_ps, fold_256_ps, fold_max_256_ps
+    _mm512_extractf32x8_ps, _mm256_add_ps, _mm256_max_ps, fold_256_ps, fold_max_256_ps,
+    {
+        #[inline(always)]
+        fn fold_halves_each(_: Avx512, vectors: [Self; 16]) -> Self {
+            fold_each_512_ps(vectors)
+        }
+    }
 }
 float_vector! {
-    F64, __m512d, f64, 8, M8, __mmask8, U64, u64, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd,
+    F64, __m512d, f64, 8, M8, __mmask8, U64, u64, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_stream_pd,
     _mm512_maskz_loadu_pd, _mm512_mask_storeu_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd,
     _mm512_fmadd_pd, _mm512_sqrt_pd, _mm512_max_pd, _mm512_min_pd, _mm512_cmp_pd_mask, _mm512_mask_blend_pd,
     _mm512_abs_pd, _mm512_xor_pd, _mm512_castpd_si512, _mm512_castsi512_pd, _mm512_castpd512_pd256,
-    _mm512_extractf64x4_pd, _mm256_add_pd, _mm256_max_pd, fold_256_pd, fold_max_256_pd
+    _mm512_extractf64x4_pd, _mm256_add_pd, _mm256_max_pd, fold_256_pd, fold_max_256_pd, {}
 }
 
 macro_rules! bits {

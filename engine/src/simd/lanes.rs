@@ -153,17 +153,7 @@ pub trait Tier: Copy + Debug + Send + Sync + 'static {
     /// Asks for it in the second-level cache.
     fn prefetch_far<T>(self, address: *const T);
 
-    /// Writes a cache line past the caches, where the hardware can.
-    ///
-    /// # Safety
-    /// `dst` must be valid for writes of sixteen elements and lie on a 64-byte boundary. Before another thread reads
-    /// them, [`stream_fence`](Self::stream_fence) must have been called on this one.
-    #[inline(always)]
-    unsafe fn stream_line(self, src: &[f32; 16], dst: *mut f32) {
-        // SAFETY: valid for sixteen elements by the caller's promise.
-        unsafe { dst.copy_from_nonoverlapping(src.as_ptr(), 16) };
-    }
-    /// Orders the [lines](Self::stream_line) of this thread before all that it writes later.
+    /// Orders what this thread has written with [`Vector::stream_ptr`] before all that it writes later.
     #[inline(always)]
     fn stream_fence(self) {}
 }
@@ -213,6 +203,17 @@ pub trait Vector:
     /// # Safety
     /// `n <= LANES`, and `dst` must be valid for writes of `n` elements.
     unsafe fn store_partial_ptr(self, dst: *mut Self::Elem, n: usize);
+
+    /// Writes all lanes, which are one cache line, past the caches where the hardware can.
+    ///
+    /// # Safety
+    /// `dst` must be valid for writes of `LANES` elements and lie on a 64-byte boundary. Before another thread reads
+    /// them, [`Tier::stream_fence`] must have been called on this one.
+    #[inline(always)]
+    unsafe fn stream_ptr(self, dst: *mut Self::Elem) {
+        // SAFETY: valid for writes by the caller's promise.
+        unsafe { self.store_ptr(dst) }
+    }
 
     /// Reads the first [`LANES`](Self::LANES) elements of `src`, which must have as many.
     #[inline(always)]
@@ -267,6 +268,12 @@ pub trait Vector:
 
     /// The sum of all lanes: lane `i` plus lane `i + h`, for h = LANES/2, ..., 2, 1.
     fn fold_halves(self) -> Self::Elem;
+    /// The same of [`LANES`](Self::LANES) vectors at once: lane `i` is `vectors[i].fold_halves()`; of eight lanes the
+    /// last eight vectors have none.
+    #[inline(always)]
+    fn fold_halves_each(tier: Self::Tier, vectors: [Self; 16]) -> Self {
+        Self::load(tier, &vectors.map(Self::fold_halves))
+    }
     /// The same fold with [`max`](Self::max), lane `i` as its `self`.
     fn fold_halves_max(self) -> Self::Elem;
 }

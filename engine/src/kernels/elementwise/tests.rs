@@ -90,6 +90,38 @@ fn operations_are_the_reference_everywhere() {
 }
 
 #[test]
+fn results_written_past_the_caches_are_the_same() {
+    fn check<T: Scalar>(context: &Context, len: usize, offset: usize) {
+        let x: Vec<T> = (0..len).map(|i| T::from_f64(0.1 * i as f64 - 3.0)).collect();
+        let y: Vec<T> = (0..len).map(|i| T::from_f64(7.0 - 0.3 * i as f64)).collect();
+        let run = |stream: bool| {
+            let mut out = vec![T::ONE; offset + 4 * len];
+            let mut parts = out[offset..].chunks_mut(len.max(1));
+            let mut next = || parts.next().unwrap_or_default();
+            let unit = std::marker::PhantomData;
+            context
+                .dispatch(Map { context, f: Fill { value: x[len / 2], unit }, dst: next(), src: [], stream })
+                .unwrap()
+                .unwrap();
+            context.dispatch(Map { context, f: Copied { unit }, dst: next(), src: [&x], stream }).unwrap().unwrap();
+            context.dispatch(Map { context, f: Add { unit }, dst: next(), src: [&x, &y], stream }).unwrap().unwrap();
+            // Reads what is there, so it does not stream.
+            context.dispatch(Map { context, f: AddAssign { unit }, dst: next(), src: [&x], stream }).unwrap().unwrap();
+            out.into_iter().map(|x| x.bits()).collect::<Vec<_>>()
+        };
+        assert_eq!(run(false), run(true), "{} length {len}, offset {offset}", context.isa());
+    }
+    for context in contexts() {
+        for len in [1, 31, 32, 64, 65, 127, 128, 200, 1000, TASK + 70] {
+            for offset in [0, 1, 5, 16] {
+                check::<f32>(context, len, offset);
+                check::<f64>(context, len, offset);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_split_multiply_add_is_noticed() {
     let split = |context: &Context, x: &[f32], y: &[f32]| {
         changed(y, |y| y.iter_mut().zip(x).for_each(|(y, x)| *y += 0.3 * x)).into_iter().chain({

@@ -4,17 +4,25 @@ use super::super::{Bits, Isa, Kernel, Mask, Real, Tier, Vector};
 use super::oracle;
 use super::{Failures, Random, cases, hex, run_on, same_number, specials};
 
-/// Both folds of many vectors.
+/// Both folds of many vectors, and the sum again as one of many.
 struct Folds<'a, E>(&'a [E]);
 
 impl<E: Real> Kernel for Folds<'_, E> {
-    type Output = Vec<[E; 2]>;
+    type Output = Vec<[E; 3]>;
     #[inline(always)]
     fn run<S: Tier>(self, tier: S) -> Self::Output {
+        let lanes = E::V::<S>::LANES;
         let mut results = Vec::new();
-        for lanes in self.0.chunks_exact(E::V::<S>::LANES) {
-            let x = E::V::<S>::load(tier, lanes);
-            results.push([x.fold_halves(), x.fold_halves_max()]);
+        for many in self.0.chunks(lanes * lanes) {
+            let mut vectors = [E::V::<S>::zero(tier); 16];
+            for (vector, x) in vectors.iter_mut().zip(many.chunks_exact(lanes)) {
+                *vector = E::V::<S>::load(tier, x);
+            }
+            let mut each = [E::ZERO; 16];
+            E::V::<S>::fold_halves_each(tier, vectors).store(&mut each);
+            for (x, each) in vectors.iter().zip(each).take(many.len() / lanes) {
+                results.push([x.fold_halves(), x.fold_halves_max(), each]);
+            }
         }
         results
     }
@@ -33,11 +41,16 @@ fn fold<E: Real>(lanes: &[E], combine: fn(E, E) -> E) -> E {
 fn check_folds<E: Real>(values: &[E], lanes: usize) {
     let mut failures = Failures::default();
     for isa in Isa::available() {
-        for (lanes, [sum, max]) in values.chunks_exact(lanes).zip(run_on(isa, Folds(values))) {
+        let results = run_on(isa, Folds(values));
+        assert_eq!(results.len(), values.len() / lanes);
+        for (lanes, [sum, max, each]) in values.chunks_exact(lanes).zip(results) {
             let expected = fold(lanes, |x, y| x + y);
             let list = || lanes.iter().map(|&x| hex(x)).collect::<Vec<_>>().join(" ");
             failures.check(same_number(sum, expected), || {
                 format!("{isa} fold_halves of {}: got {}, expected {}", list(), hex(sum), hex(expected))
+            });
+            failures.check(same_number(each, expected), || {
+                format!("{isa} fold_halves_each of {}: got {}, expected {}", list(), hex(each), hex(expected))
             });
             let expected = fold(lanes, |x, y| if x > y { x } else { y });
             failures.check(max.bits() == expected.bits(), || {
