@@ -196,24 +196,22 @@ const EACH: [usize; 8] = [0, 2, 1, 3, 4, 6, 5, 7];
 /// leaves half as many registers, three times.
 #[inline(always)]
 fn fold_each_256_ps(vectors: [F32; 8]) -> __m256 {
-    let x = EACH.map(|i| avx2!(_mm256_add_ps(vectors[i].0[0], vectors[i].0[1])));
-    let pd = |x: __m256| avx2!(_mm256_castps_pd(x));
-    let ps = |x: __m256d| avx2!(_mm256_castpd_ps(x));
-    let quarters: [__m256; 4] = std::array::from_fn(
-        #[inline(always)]
-        |i| {
-            let (a, b) = (x[i], x[i + 4]);
-            avx2!(_mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b)))
-        },
-    );
-    let halves: [__m256; 2] = std::array::from_fn(
-        #[inline(always)]
-        |i| {
-            let (a, b) = (pd(quarters[i]), pd(quarters[i + 2]));
-            avx2!(_mm256_add_ps(ps(_mm256_unpacklo_pd(a, b)), ps(_mm256_unpackhi_pd(a, b))))
-        },
-    );
-    let [a, b] = halves;
+    // Loops and no closures: `map` is not always inlined, and each operation would be a call.
+    let mut x = [avx2!(_mm256_setzero_ps()); 8];
+    for (x, from) in x.iter_mut().zip(EACH) {
+        let [low, high] = vectors[from].0;
+        *x = avx2!(_mm256_add_ps(low, high));
+    }
+    for i in 0..4 {
+        let (a, b) = (x[i], x[i + 4]);
+        x[i] = avx2!(_mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b)));
+    }
+    for i in 0..2 {
+        let (a, b) = avx2!((_mm256_castps_pd(x[i]), _mm256_castps_pd(x[i + 2])));
+        let (low, high) = avx2!((_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b)));
+        x[i] = avx2!(_mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high)));
+    }
+    let (a, b) = (x[0], x[1]);
     avx2!(_mm256_add_ps(_mm256_shuffle_ps::<0x88>(a, b), _mm256_shuffle_ps::<0xdd>(a, b)))
 }
 

@@ -99,31 +99,25 @@ const EACH: [usize; 16] = [0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15]
 /// vectors, four times.
 #[inline(always)]
 fn fold_each_512_ps(vectors: [F32; 16]) -> F32 {
-    let x = EACH.map(|i| vectors[i].0);
-    let pd = |x: __m512| avx512!(_mm512_castps_pd(x));
-    let ps = |x: __m512d| avx512!(_mm512_castpd_ps(x));
-    let eighths: [__m512; 8] = std::array::from_fn(
-        #[inline(always)]
-        |i| {
-            let (a, b) = (x[i], x[i + 8]);
-            avx512!(_mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b)))
-        },
-    );
-    let quarters: [__m512; 4] = std::array::from_fn(
-        #[inline(always)]
-        |i| {
-            let (a, b) = (eighths[i], eighths[i + 4]);
-            avx512!(_mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b)))
-        },
-    );
-    let halves: [__m512; 2] = std::array::from_fn(
-        #[inline(always)]
-        |i| {
-            let (a, b) = (pd(quarters[i]), pd(quarters[i + 2]));
-            avx512!(_mm512_add_ps(ps(_mm512_unpacklo_pd(a, b)), ps(_mm512_unpackhi_pd(a, b))))
-        },
-    );
-    let [a, b] = halves;
+    // Loops and no closures: `map` is not always inlined, and each operation would be a call.
+    let mut x = [avx512!(_mm512_setzero_ps()); 16];
+    for (x, from) in x.iter_mut().zip(EACH) {
+        *x = vectors[from].0;
+    }
+    for i in 0..8 {
+        let (a, b) = (x[i], x[i + 8]);
+        x[i] = avx512!(_mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b)));
+    }
+    for i in 0..4 {
+        let (a, b) = (x[i], x[i + 4]);
+        x[i] = avx512!(_mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b)));
+    }
+    for i in 0..2 {
+        let (a, b) = avx512!((_mm512_castps_pd(x[i]), _mm512_castps_pd(x[i + 2])));
+        let (low, high) = avx512!((_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)));
+        x[i] = avx512!(_mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high)));
+    }
+    let (a, b) = (x[0], x[1]);
     avx512!(F32(_mm512_add_ps(_mm512_shuffle_ps::<0x88>(a, b), _mm512_shuffle_ps::<0xdd>(a, b))))
 }
 

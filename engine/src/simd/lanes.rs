@@ -272,7 +272,11 @@ pub trait Vector:
     /// last eight vectors have none.
     #[inline(always)]
     fn fold_halves_each(tier: Self::Tier, vectors: [Self; 16]) -> Self {
-        Self::load(tier, &vectors.map(Self::fold_halves))
+        let mut folds = [Self::Elem::ZERO; 16];
+        for (fold, vector) in folds.iter_mut().zip(vectors).take(Self::LANES) {
+            *fold = vector.fold_halves();
+        }
+        Self::load(tier, &folds)
     }
     /// The same fold with [`max`](Self::max), lane `i` as its `self`.
     fn fold_halves_max(self) -> Self::Elem;

@@ -1,6 +1,6 @@
 //! Reductions over the columns and the rows of a row-major matrix.
 
-use super::flat::{Span, ahead, sum_rows};
+use super::flat::{Span, sum_rows};
 use super::{SHARD, SHARD_ROWS};
 use crate::error::{Error, Result};
 use crate::kernels::chunks::{Parts, for_each_part, tree_over};
@@ -76,11 +76,10 @@ impl<T: Real> Kernel for RowSums<'_, T> {
         // Without columns there are no elements, and strides say nothing of where rows are.
         let (stride, cols) = (if x.cols() == 0 { 0 } else { x.row_stride() }, x.cols());
         let rows = (TASK_ELEMENTS / cols.max(1)).max(if cols <= SHARD { TOGETHER } else { 1 });
-        let ahead = ahead(x.rows() * cols).next_multiple_of(stride.max(1));
         for_each_part(context, sums, rows, |task, sums| {
             tier.vectorize(
                 #[inline(always)]
-                || sum_rows(tier, &x.data()[task * rows * stride..], cols, stride, sums, ahead),
+                || sum_rows(tier, &x.data()[task * rows * stride..], cols, stride, sums),
             );
         })
     }
@@ -212,7 +211,6 @@ impl<T: Real, const SQUARES: bool> Kernel for Columns<'_, T, SQUARES> {
                         stride: x.row_stride(),
                         rows: rows.len(),
                         shard_rows: cut.shard_rows,
-                        ahead: ahead(x.rows() * x.cols()).next_multiple_of(x.row_stride().max(1)),
                     };
                     part.shards::<S, SQUARES>(tier, width, region, cut.row, cut.block);
                     fold_rows(region, shards, cut.row, cut.row);
@@ -238,8 +236,6 @@ struct Part<'a, T> {
     stride: usize,
     rows: usize,
     shard_rows: usize,
-    /// Elements, in whole rows, between what is added and what is asked for meanwhile.
-    ahead: usize,
 }
 
 impl<T: Real> Part<'_, T> {
@@ -315,9 +311,6 @@ impl<T: Real> Part<'_, T> {
         for r in 0..rows {
             for g in 0..G {
                 let from = (first + g * self.shard_rows + r) * self.stride + col;
-                for w in 0..W {
-                    tier.prefetch_far(self.data.as_ptr().wrapping_add(from + w * lanes + self.ahead));
-                }
                 let x = &self.data[from..from + (W - 1) * lanes + count];
                 for w in 0..W {
                     let x = Span { from: w * lanes, count }.load::<T::V<S>>(tier, x);

@@ -6,17 +6,11 @@ use crate::simd::{Kernel, Mask, Real, Tier, Vector};
 
 /// Shards that one task reduces by itself; a power of two, so that they are a subtree. Bit-neutral.
 const GROUP: usize = 8;
-/// From so many elements on, those are asked for that lie [`AHEAD`] of them further: the hardware by itself keeps fewer
-/// lines under way than main memory takes. Bit-neutral.
-const FAR: usize = 1 << 20;
-const AHEAD: usize = 1 << 12;
 /// Vectors that hold the stripes at most: 64 stripes of eight lanes.
 const MAX_VECTORS: usize = 8;
 
 /// A reduction of one or two operands; [the module](super) has the table.
 pub(crate) trait Fold<T: Real>: Copy + Send + Sync {
-    /// One, or two.
-    const OPERANDS: usize;
     /// Where a chain starts; also what stands for elements that are not there.
     fn start(self) -> T;
     /// One step of a chain. A reduction of one operand does not look at `b`.
@@ -30,12 +24,11 @@ pub(crate) trait Fold<T: Real>: Copy + Send + Sync {
 }
 
 macro_rules! additive {
-    ($(#[$doc:meta])* $name:ident($operands:literal), |$acc:ident, $a:ident, $b:ident| $step:expr) => {
+    ($(#[$doc:meta])* $name:ident, |$acc:ident, $a:ident, $b:ident| $step:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy)]
         pub(crate) struct $name;
         impl<T: Real> Fold<T> for $name {
-            const OPERANDS: usize = $operands;
             #[inline(always)]
             fn start(self) -> T {
                 T::ZERO
@@ -61,22 +54,22 @@ macro_rules! additive {
 }
 additive!(
     /// `s + x`.
-    Sum(1),
+    Sum,
     |acc, a, _b| acc + a
 );
 additive!(
     /// `fma(x, x, s)`.
-    SumOfSquares(1),
+    SumOfSquares,
     |acc, a, _b| a.fma(a, acc)
 );
 additive!(
     /// `fma(a, b, s)`.
-    Dot(2),
+    Dot,
     |acc, a, b| a.fma(b, acc)
 );
 additive!(
     /// `fma(a - b, a - b, s)`.
-    SquaredDistance(2),
+    SquaredDistance,
     |acc, a, b| {
         let difference = a - b;
         difference.fma(difference, acc)
@@ -89,7 +82,6 @@ macro_rules! maximal {
         #[derive(Debug, Clone, Copy)]
         pub(crate) struct $name;
         impl<T: Real> Fold<T> for $name {
-            const OPERANDS: usize = 1;
             #[inline(always)]
             fn start(self) -> T {
                 T::from_f64($start)
@@ -215,42 +207,20 @@ pub(crate) fn striped<V: Vector, const STRIPES: usize>(
     acc[0]
 }
 
-/// How far ahead to ask for elements when `len` are to be reduced; 0 asks for what is there already.
-pub(super) fn ahead(len: usize) -> usize {
-    if len >= FAR { AHEAD } else { 0 }
-}
-
-/// The stripes of one shard, halved down to one vector.
+/// One shard, without the canonical zero.
 #[inline(always)]
-fn stripes<T: Real, S: Tier, F: Fold<T>, const STRIPES: usize>(
-    tier: S,
-    fold: F,
-    a: &[T],
-    b: &[T],
-    ahead: usize,
-) -> T::V<S> {
+fn shard<T: Real, S: Tier, F: Fold<T>, const STRIPES: usize>(tier: S, fold: F, a: &[T], b: &[T]) -> T {
     let start = fold.start();
     let b = &b[..a.len()];
-    striped::<T::V<S>, STRIPES>(
+    let stripes = striped::<T::V<S>, STRIPES>(
         a.len(),
         T::V::<S>::splat(tier, start),
         #[inline(always)]
-        |acc, span| {
-            tier.prefetch_far(a.as_ptr().wrapping_add(span.from + ahead));
-            if F::OPERANDS == 2 {
-                tier.prefetch_far(b.as_ptr().wrapping_add(span.from + ahead));
-            }
-            fold.step(acc, span.load_or(tier, a, start), span.load(tier, b))
-        },
+        |acc, span| fold.step(acc, span.load_or(tier, a, start), span.load(tier, b)),
         #[inline(always)]
         |left, right| fold.join(left, right),
-    )
-}
-
-/// One shard, without the canonical zero.
-#[inline(always)]
-fn shard<T: Real, S: Tier, F: Fold<T>, const STRIPES: usize>(tier: S, fold: F, a: &[T], b: &[T], ahead: usize) -> T {
-    fold.join_lanes(stripes::<T, S, F, STRIPES>(tier, fold, a, b, ahead))
+    );
+    fold.join_lanes(stripes)
 }
 
 /// The left-balanced tree over at most [`GROUP`] shards.
@@ -261,16 +231,15 @@ fn subtree<T: Real, S: Tier, F: Fold<T>, const STRIPES: usize>(
     shard_len: usize,
     a: &[T],
     b: &[T],
-    ahead: usize,
 ) -> T {
     if a.len() <= shard_len {
-        return shard::<T, S, F, STRIPES>(tier, fold, a, b, ahead);
+        return shard::<T, S, F, STRIPES>(tier, fold, a, b);
     }
     let mut partials = [fold.start(); GROUP];
     let count = a.len().div_ceil(shard_len);
     for (i, partial) in partials[..count].iter_mut().enumerate() {
         let range = i * shard_len..((i + 1) * shard_len).min(a.len());
-        *partial = shard::<T, S, F, STRIPES>(tier, fold, &a[range.clone()], &b[range], ahead);
+        *partial = shard::<T, S, F, STRIPES>(tier, fold, &a[range.clone()], &b[range]);
     }
     fold_in_place(&mut partials[..count], |left, right| fold.join_one(left, right))
 }
@@ -303,14 +272,14 @@ impl<T: Real, F: Fold<T>, const STRIPES: usize> Kernel for Flat<'_, T, F, STRIPE
     #[inline(always)]
     fn run<S: Tier>(self, tier: S) -> Result<T> {
         let Self { context, fold, shard_len, a, b } = self;
-        let (group, ahead) = (GROUP * shard_len, ahead(a.len()));
+        let group = GROUP * shard_len;
         let root = context.tree(
             a.len().div_ceil(group),
             |i| {
                 let range = i * group..((i + 1) * group).min(a.len());
                 tier.vectorize(
                     #[inline(always)]
-                    || subtree::<T, S, F, STRIPES>(tier, fold, shard_len, &a[range.clone()], &b[range], ahead),
+                    || subtree::<T, S, F, STRIPES>(tier, fold, shard_len, &a[range.clone()], &b[range]),
                 )
             },
             |left, right| fold.join_one(left, right),
@@ -335,11 +304,11 @@ pub(super) fn flat<T: Real, F: Fold<T>, const STRIPES: usize>(
 #[inline(always)]
 pub(crate) fn reduce_row<T: Real, S: Tier, F: Fold<T>>(tier: S, fold: F, a: &[T], b: &[T]) -> T {
     let root = if a.len() <= super::SHARD {
-        shard::<T, S, F, { super::STRIPES }>(tier, fold, a, b, 0)
+        shard::<T, S, F, { super::STRIPES }>(tier, fold, a, b)
     } else {
         let mut tree = crate::parallel::TreeFold::new(|left, right| fold.join_one(left, right));
         for (a, b) in a.chunks(super::SHARD).zip(b.chunks(super::SHARD)) {
-            tree.push(shard::<T, S, F, { super::STRIPES }>(tier, fold, a, b, 0));
+            tree.push(shard::<T, S, F, { super::STRIPES }>(tier, fold, a, b));
         }
         tree.finish().unwrap_or(fold.start())
     };
@@ -350,15 +319,14 @@ pub(crate) fn reduce_row<T: Real, S: Tier, F: Fold<T>>(tier: S, fold: F, a: &[T]
 ///
 /// Rows of one shard are taken many at a time: their lanes are folded together.
 #[inline(always)]
-pub(super) fn sum_rows<T: Real, S: Tier>(tier: S, x: &[T], cols: usize, stride: usize, sums: &mut [T], ahead: usize) {
+pub(super) fn sum_rows<T: Real, S: Tier>(tier: S, x: &[T], cols: usize, stride: usize, sums: &mut [T]) {
     let lanes = T::V::<S>::LANES;
     let together = if cols <= super::SHARD { sums.len() - sums.len() % lanes } else { 0 };
     let (many, rest) = sums.split_at_mut(together);
     for (i, many) in many.chunks_exact_mut(lanes).enumerate() {
         let mut rows = [T::V::<S>::zero(tier); 16];
         for (r, row) in rows[..lanes].iter_mut().enumerate() {
-            let x = &x[(i * lanes + r) * stride..][..cols];
-            *row = stripes::<T, S, Sum, { super::STRIPES }>(tier, Sum, x, x, ahead);
+            *row = sum_stripes(tier, &x[(i * lanes + r) * stride..][..cols]);
         }
         (T::V::<S>::zero(tier) + T::V::<S>::fold_halves_each(tier, rows)).store(many);
     }
@@ -368,6 +336,33 @@ pub(super) fn sum_rows<T: Real, S: Tier>(tier: S, x: &[T], cols: usize, stride: 
     }
 }
 
+/// The stripes of a sum over at most one shard, halved down to one vector. Chains start at `+0` and so are never `-0`;
+/// stripes without elements can take part.
+#[inline(always)]
+fn sum_stripes<T: Real, S: Tier>(tier: S, row: &[T]) -> T::V<S> {
+    let lanes = T::V::<S>::LANES;
+    let vectors = const { super::STRIPES / T::V::<S>::LANES };
+    let mut acc = [T::V::<S>::zero(tier); MAX_VECTORS];
+    let (blocks, tail) = row.as_chunks::<{ super::STRIPES }>();
+    for block in blocks {
+        for (acc, x) in acc[..vectors].iter_mut().zip(block.chunks_exact(lanes)) {
+            *acc = *acc + T::V::<S>::load(tier, x);
+        }
+    }
+    if !tail.is_empty() {
+        for (acc, x) in acc[..vectors].iter_mut().zip(tail.chunks(lanes)) {
+            *acc = *acc + T::V::<S>::load_partial(tier, x);
+        }
+    }
+    // Eight lanes need one halving more than sixteen.
+    if vectors == MAX_VECTORS {
+        for v in 0..4 {
+            acc[v] = acc[v] + acc[v + 4];
+        }
+    }
+    (acc[0] + acc[2]) + (acc[1] + acc[3])
+}
+
 struct FirstNonFinite<'a, T> {
     context: &'a Context,
     x: &'a [T],
@@ -375,15 +370,12 @@ struct FirstNonFinite<'a, T> {
 
 /// The first element of `x` that is not finite.
 #[inline(always)]
-fn first_in<T: Real, S: Tier>(tier: S, x: &[T], ahead: usize) -> Option<usize> {
+fn first_in<T: Real, S: Tier>(tier: S, x: &[T]) -> Option<usize> {
     const BLOCK: usize = 64;
     let infinity = T::V::<S>::splat(tier, T::from_f64(f64::INFINITY));
     let mut blocks = x.chunks_exact(BLOCK);
     let mut from = 0;
     for block in &mut blocks {
-        for v in 0..BLOCK / T::V::<S>::LANES {
-            tier.prefetch_far(block.as_ptr().wrapping_add(v * T::V::<S>::LANES + ahead));
-        }
         // NaN compares false, so lanes that stay set are finite.
         let mut finite = T::V::<S>::load(tier, block).abs().lt(infinity);
         for part in block.chunks_exact(T::V::<S>::LANES).skip(1) {
@@ -402,14 +394,14 @@ impl<T: Real> Kernel for FirstNonFinite<'_, T> {
     #[inline(always)]
     fn run<S: Tier>(self, tier: S) -> Result<Option<usize>> {
         let Self { context, x } = self;
-        let (group, ahead) = (GROUP * super::SHARD, ahead(x.len()));
+        let group = GROUP * super::SHARD;
         let first = context.tree(
             x.len().div_ceil(group),
             |i| {
                 let part = &x[i * group..((i + 1) * group).min(x.len())];
                 let first = tier.vectorize(
                     #[inline(always)]
-                    || first_in(tier, part, ahead),
+                    || first_in(tier, part),
                 );
                 first.map(|first| i * group + first)
             },

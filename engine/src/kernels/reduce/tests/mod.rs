@@ -225,7 +225,6 @@ fn another_number_of_stripes_or_another_shard_is_noticed() {
 #[derive(Debug, Clone, Copy)]
 struct SplitDot;
 impl<T: Scalar> Fold<T> for SplitDot {
-    const OPERANDS: usize = 2;
     fn start(self) -> T {
         T::ZERO
     }
