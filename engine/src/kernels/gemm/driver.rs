@@ -3,9 +3,11 @@
 use std::ops::Range;
 
 use super::Blocking;
-use super::kernel::{ALayout, Errand, Finish, Interleaved, MicroKernel, RowMajor, Start, Tile, pitch, select};
+use super::kernel::{
+    ALayout, Errand, Finish, Interleaved, MicroKernel, RowMajor, Start, Tile, pitch, select, select_in_place,
+};
 use super::pack::{PackedLayout, pack_a_panel, pack_b_block};
-use super::plan::{Plan, Request, panel, panels};
+use super::plan::{Plan, Request, panel, panels, whole_panel};
 use super::prepacked::{lanes, packed_b_len};
 use super::sums::ColumnSums;
 use super::{Bias, Left, Options, Right, Sums};
@@ -76,6 +78,10 @@ pub(super) fn run<T: Real>(
         a_packed: matches!(a, Left::Packed(_)),
         a_max_height: if let Left::Packed(a) = a { Some(a.height) } else { None },
         a_depth: if let Left::Packed(a) = a { Some(a.depth) } else { None },
+        a_row: match a {
+            Left::Plain(a) if a.col_stride() == 1 && options.alpha == T::ONE => Some(a.row_stride()),
+            _ => None,
+        },
         b_packed_vectors: if let Right::Packed(b) = b { Some(b.vectors) } else { None },
         b_in_place: matches!(b, Right::Plain(b) if b.col_stride() == 1),
     };
@@ -278,16 +284,20 @@ impl<T: Real> Running<'_, '_, T> {
     #[inline(always)]
     fn block_tiles<S: Tier, A: ALayout>(&mut self, tier: S, block: &Block, next: Option<&Block>) {
         let Blocking { height, vectors, .. } = self.job.plan.blocking;
+        let in_place = if self.job.plan.a_in_place { select_in_place::<S, T>() } else { None };
         let (row_panels, column_panels, depth) =
             (panels(self.rows.len(), height), self.panels_of(block), block.steps.len());
         self.errands[1] =
             next.map_or(Errand::NONE, |next| self.b_errand(next)).paced(tier, row_panels * column_panels, depth);
         for p in 0..row_panels {
-            let rows = panel(p, &self.rows, height);
+            let rows = self.panel(p);
             let next_panel = if p + 1 < row_panels { Some((p + 1, block)) } else { next.map(|next| (0, next)) };
             self.errands[0] =
                 next_panel.map_or(Errand::NONE, |(p, block)| self.a_errand(p, block)).paced(tier, column_panels, depth);
-            let whole = select::<S, T, A>(rows.len(), vectors);
+            let whole = match in_place {
+                Some(kernel) if self.reads_in_place(&rows) => Some(kernel),
+                _ => select::<S, T, A>(rows.len(), vectors),
+            };
             for q in 0..column_panels {
                 let columns = self.column_panel(block, q);
                 let used = columns.len().div_ceil(lanes::<T>());
@@ -301,7 +311,7 @@ impl<T: Real> Running<'_, '_, T> {
                 let c_next = if q + 1 < column_panels {
                     self.c_place(rows.start, self.column_panel(block, q + 1).start)
                 } else if p + 1 < row_panels {
-                    self.c_place(panel(p + 1, &self.rows, height).start, block.cols.start)
+                    self.c_place(self.panel(p + 1).start, block.cols.start)
                 } else {
                     next.map_or(std::ptr::null_mut(), |next| self.c_place(self.rows.start, next.cols.start))
                 };
@@ -321,6 +331,15 @@ impl<T: Real> Running<'_, '_, T> {
         unsafe { self.errands[1].proceed(tier, usize::MAX) };
     }
 
+    /// The rows of panel `p`.
+    fn panel(&self, p: usize) -> Range<usize> {
+        let height = self.job.plan.blocking.height;
+        if self.job.plan.a_in_place { whole_panel(p, &self.rows, height) } else { panel(p, &self.rows, height) }
+    }
+    /// Whether these rows of A, a panel, are read where they are.
+    fn reads_in_place(&self, rows: &Range<usize>) -> bool {
+        self.job.plan.a_in_place && rows.len() == self.job.plan.blocking.height
+    }
     /// Whether panels of A are copied by the micro-kernel: they run along memory, and no factor is applied.
     fn copies_a(&self) -> bool {
         matches!(self.job.a, ASource::Plain(a) if self.job.alpha == T::ONE
@@ -334,8 +353,10 @@ impl<T: Real> Running<'_, '_, T> {
     /// Copies panel `p` of A for a block into the second buffer.
     #[inline(always)]
     fn a_errand(&mut self, p: usize, block: &Block) -> Errand<T> {
-        let (ASource::Plain(a), true) = (self.job.a, self.copies_a()) else { return Errand::NONE };
-        let rows = panel(p, &self.rows, self.job.plan.blocking.height);
+        let rows = self.panel(p);
+        let (ASource::Plain(a), true, false) = (self.job.a, self.copies_a(), self.reads_in_place(&rows)) else {
+            return Errand::NONE;
+        };
         let from = a.data().as_ptr().wrapping_add(rows.start * a.row_stride() + block.steps.start * a.col_stride());
         let (lines, length, from_stride, to_stride) = match PackedLayout::of(&a) {
             PackedLayout::RowMajor => (rows.len(), block.steps.len(), a.row_stride(), pitch::<T>()),
@@ -400,8 +421,8 @@ impl<T: Real> Running<'_, '_, T> {
     /// Packs one panel of A for a block, unless A is packed.
     #[inline(always)]
     fn pack_a<S: Tier>(&mut self, tier: S, p: usize, block: &Block) {
-        if let ASource::Plain(a) = &self.job.a {
-            let rows = panel(p, &self.rows, self.job.plan.blocking.height);
+        let rows = self.panel(p);
+        if let (ASource::Plain(a), false) = (&self.job.a, self.reads_in_place(&rows)) {
             pack_a_panel(tier, a, rows, block.steps.clone(), self.job.alpha, PackedLayout::of(a), self.a[0]);
         }
     }
@@ -436,6 +457,9 @@ impl<T: Real> Running<'_, '_, T> {
     #[inline(always)]
     fn a_panel(&self, rows: &Range<usize>, block: &Block) -> *const T {
         match self.job.a {
+            ASource::Plain(a) if self.reads_in_place(rows) => {
+                a.data().as_ptr().wrapping_add(rows.start * a.row_stride() + block.steps.start)
+            }
             ASource::Plain(_) => self.a[0].as_ptr(),
             ASource::Packed(packed, _) => {
                 packed.as_ptr().wrapping_add((block.number * self.job.m + rows.start) * pitch::<T>())
@@ -507,6 +531,7 @@ impl<T: Real> Running<'_, '_, T> {
         let mut tile = Tile {
             depth: block.steps.len(),
             a,
+            a_row: if let ASource::Plain(a) = job.a { a.row_stride() } else { 0 },
             b,
             b_step,
             c,

@@ -25,6 +25,10 @@ pub(super) const fn max_depth<T>() -> usize {
     (PITCH_BYTES - 64) / size_of::<T>()
 }
 
+/// Pointers into a panel of A that is read in place, one for four rows: all rows of the tallest tile are then within reach
+/// of six registers. Other panels need one.
+const QUADS: usize = 4;
+
 /// What the chain of an element starts from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Start<T> {
@@ -63,6 +67,8 @@ pub(super) struct Tile<T> {
     pub depth: usize,
     /// First element of A's panel.
     pub a: *const T,
+    /// Distance in elements between the rows of an A that is read in place.
+    pub a_row: usize,
     /// First element of B's panel; each step of k has `NV` whole vectors, adjacent.
     pub b: *const T,
     /// Distance in elements between steps of k in B.
@@ -200,7 +206,9 @@ impl<T: Real> Errand<T> {
 
 /// How a panel of A lies in memory.
 pub(super) trait ALayout {
-    /// Distance in elements between the elements of row `i` and row `0` at one k.
+    /// Whether it is the caller's matrix, which nobody has brought near.
+    const IN_PLACE: bool = false;
+    /// Distance in elements between the elements of row `i` and row `0` at one k, unless [`Tile::a_row`] tells.
     fn row<T>(i: usize) -> usize;
     /// Distance in elements between steps of k.
     fn step<const H: usize>() -> usize;
@@ -213,6 +221,10 @@ pub(super) struct RowMajor;
 /// Packed, the `H` rows of one k adjacent: packing a column-major A is plain copying.
 #[derive(Debug)]
 pub(super) struct Interleaved;
+/// The rows of a row-major A where they are. For products with so few columns that each element is used once: copying it
+/// first would take a third of the time.
+#[derive(Debug)]
+pub(super) struct InPlace;
 impl ALayout for RowMajor {
     #[inline(always)]
     fn row<T>(i: usize) -> usize {
@@ -231,6 +243,17 @@ impl ALayout for Interleaved {
     #[inline(always)]
     fn step<const H: usize>() -> usize {
         H
+    }
+}
+impl ALayout for InPlace {
+    const IN_PLACE: bool = true;
+    #[inline(always)]
+    fn row<T>(_: usize) -> usize {
+        0
+    }
+    #[inline(always)]
+    fn step<const H: usize>() -> usize {
+        1
     }
 }
 /// A compiled micro-kernel.
@@ -256,6 +279,16 @@ pub(super) fn select<S: Tier, T: Real, A: ALayout>(h: usize, nv: usize) -> Optio
         2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14;
         3: 1 2 3 4;
         4: 1 2 3 4;
+    }
+}
+
+/// The micro-kernel for the tallest tiles of one vector with A read in place, or None if the tier has none. Others are
+/// not worth their code.
+pub(super) fn select_in_place<S: Tier, T: Real>() -> Option<MicroKernel<S, T>> {
+    match const { max_height::<S>(1) } {
+        16 => Some(entry::<S, T, InPlace, 16, 1>),
+        6 => Some(entry::<S, T, InPlace, 6, 1>),
+        _ => None,
     }
 }
 
@@ -312,7 +345,13 @@ unsafe fn run<S: Tier, T: Real, A: ALayout, const H: usize, const NV: usize>(tie
             proceed_apart::<S, T>(tier, second, tile.depth / ERRAND_STEPS);
         }
         let mut acc = begin::<S, T, H, NV>(tier, tile);
-        let (mut a, mut b) = (tile.a, tile.b);
+        let mut a = [tile.a; QUADS];
+        if A::IN_PLACE {
+            for (i, a) in a.iter_mut().enumerate() {
+                *a = a.wrapping_add(i * 4 * tile.a_row);
+            }
+        }
+        let mut b = tile.b;
         let groups = tile.depth / STEPS;
         let ask = groups.saturating_sub(const { C_AHEAD / (H * NV) });
         for group in 0..groups {
@@ -337,6 +376,9 @@ unsafe fn run<S: Tier, T: Real, A: ALayout, const H: usize, const NV: usize>(tie
                     }
                 }
             }
+            if A::IN_PLACE {
+                prefetch_rows::<S, T, H>(tier, a[0], tile.a_row, group);
+            }
             for _ in 0..STEPS {
                 step::<S, T, A, H, NV>(tier, tile, &mut a, &mut b, &mut acc);
             }
@@ -355,6 +397,18 @@ fn prefetch_tile<S: Tier, T: Real, const H: usize, const NV: usize>(tier: S, c: 
         for v in 0..NV {
             tier.prefetch(c.wrapping_add(i * row + v * T::V::<S>::LANES));
         }
+    }
+}
+
+/// Asks for the next lines of the rows of an A that is read in place, of some rows in each group of steps, so that the
+/// groups of one line of k ask for a line of every row.
+#[inline(always)]
+fn prefetch_rows<S: Tier, T: Real, const H: usize>(tier: S, a: *const T, row: usize, group: usize) {
+    let line = T::V::<S>::LANES;
+    let groups = line / STEPS;
+    let rows = H.div_ceil(groups);
+    for i in 0..rows {
+        tier.prefetch(a.wrapping_add((group % groups * rows + i) * row + 2 * line));
     }
 }
 
@@ -384,7 +438,7 @@ unsafe fn proceed_apart<S: Tier, T: Real>(tier: S, errand: &mut Errand<T>, runs:
 unsafe fn step<S: Tier, T: Real, A: ALayout, const H: usize, const NV: usize>(
     tier: S,
     tile: &Tile<T>,
-    a: &mut *const T,
+    a: &mut [*const T; QUADS],
     b: &mut *const T,
     acc: &mut [[T::V<S>; NV]; H],
 ) {
@@ -395,12 +449,15 @@ unsafe fn step<S: Tier, T: Real, A: ALayout, const H: usize, const NV: usize>(
     }
     for (i, acc) in acc.iter_mut().enumerate() {
         // SAFETY: the panel of A has H rows at each step.
-        let a = T::V::<S>::splat(tier, unsafe { *a.add(A::row::<T>(i)) });
+        let a = unsafe { *if A::IN_PLACE { a[i / 4].add(i % 4 * tile.a_row) } else { a[0].add(A::row::<T>(i)) } };
+        let a = T::V::<S>::splat(tier, a);
         for (acc, b) in acc.iter_mut().zip(row) {
             *acc = a.fma(b, *acc);
         }
     }
-    *a = a.wrapping_add(A::step::<H>());
+    for a in &mut a[..if A::IN_PLACE { H.div_ceil(4) } else { 1 }] {
+        *a = a.wrapping_add(A::step::<H>());
+    }
     *b = b.wrapping_add(tile.b_step);
 }
 

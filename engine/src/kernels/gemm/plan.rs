@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::kernel::{accumulators, max_depth, max_height};
+use super::kernel::{accumulators, max_depth, max_height, select_in_place};
 use crate::error::{Error, Result};
 use crate::simd::{Real, Tier, Vector};
 
@@ -38,6 +38,9 @@ pub(super) struct Request {
     pub b_packed_vectors: Option<usize>,
     pub a_max_height: Option<usize>,
     pub a_depth: Option<usize>,
+    /// The distance in elements between the rows of an A that can be read in place: unit stride along rows, and no factor
+    /// to apply.
+    pub a_row: Option<usize>,
     /// Whether B can be read in place: unit stride along rows, and no factor to apply.
     pub b_in_place: bool,
 }
@@ -46,6 +49,8 @@ pub(super) struct Request {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     pub blocking: Blocking,
+    /// Panels of A of the full height are read in place, since there is only one panel of columns.
+    pub a_in_place: bool,
     /// B is read in place by the micro-kernel, since there is only one panel of rows.
     pub b_in_place: bool,
     /// Columns of a block of B that is packed at a time.
@@ -126,6 +131,11 @@ impl Plan {
         };
         Ok(Self {
             blocking,
+            a_in_place: r.a_row.is_some_and(|row| stay_cached(row.saturating_mul(size_of::<T>()), height))
+                && vectors == 1
+                && r.n <= width
+                && height == tallest
+                && select_in_place::<S, T>().is_some(),
             // Only a B that is near: from far away it is better read in long runs than one cache line at a time.
             b_in_place: r.b_in_place && r.m <= height && r.n.saturating_mul(r.k) <= (1 << 20) / size_of::<T>(),
             block_columns: even(blocking.task_columns.min(r.n.max(1)), block_columns::<T>()).next_multiple_of(width),
@@ -155,8 +165,21 @@ const fn block_columns<T>() -> usize {
     1280 / size_of::<T>()
 }
 
+/// Whether as many cache lines, `distance` bytes apart, stay in the first-level cache together: a set holds eight of them
+/// at least, and lines that are a multiple of 4 KiB apart share one.
+fn stay_cached(distance: usize, lines: usize) -> bool {
+    let sets = 64 >> distance.trailing_zeros().clamp(6, 12) - 6;
+    lines.div_ceil(sets) <= 8
+}
+
 fn piece(index: usize, size: usize, total: usize) -> Range<usize> {
     (index * size)..((index + 1) * size).min(total)
+}
+
+/// The rows of panel `index` when `rows` are cut into panels of `height` and a last one with what is left.
+pub(super) fn whole_panel(index: usize, rows: &Range<usize>, height: usize) -> Range<usize> {
+    let first = rows.start + index * height;
+    first..(first + height).min(rows.end)
 }
 
 /// The rows of panel `index` when `rows` are cut into panels of at most `height`, as equal as can be: a last panel of

@@ -266,6 +266,7 @@ fn by_tiles<S: Tier, T: Scalar>(tier: S, problem: &Problem<T>, height: usize, ve
                 };
                 let mut errands = [Errand::NONE; 2];
                 let tile = Tile {
+                    a_row: 0,
                     depth: steps.len(),
                     a: packed_a.as_ptr(),
                     b: packed_b.as_ptr(),
