@@ -75,9 +75,7 @@ pub(super) fn pack_b_block<S: Tier, T: Real>(
     let (data, rs, cs) = (b.data(), b.row_stride(), b.col_stride());
     if cs == 1 && cols.len() <= T::V::<S>::LANES && width == T::V::<S>::LANES {
         // A narrow B, where every row is one vector.
-        for (k, to) in depth.zip(to.chunks_exact_mut(width)) {
-            T::V::<S>::load_partial(tier, &data[k * rs + cols.start..k * rs + cols.end]).store(to);
-        }
+        pack_b_narrow(tier, data, rs, depth, cols, to);
     } else if cs == 1 {
         // Row by row: reads run along the row, writes go to one place in each panel.
         for (step, k) in depth.enumerate() {
@@ -96,6 +94,27 @@ pub(super) fn pack_b_block<S: Tier, T: Real>(
     } else {
         pack_b_columns(b, depth, cols, width, panel_stride, to);
     }
+}
+
+/// A call of its own, or the loop's few addresses would have no registers left.
+#[inline(never)]
+fn pack_b_narrow<S: Tier, T: Real>(
+    tier: S,
+    data: &[T],
+    row_stride: usize,
+    depth: std::ops::Range<usize>,
+    cols: std::ops::Range<usize>,
+    to: &mut [T],
+) {
+    tier.vectorize(
+        #[inline(always)]
+        || {
+            for (k, to) in depth.zip(to.chunks_exact_mut(T::V::<S>::LANES)) {
+                let from = k * row_stride;
+                T::V::<S>::load_partial(tier, &data[from + cols.start..from + cols.end]).store(to);
+            }
+        },
+    );
 }
 
 /// The same for a B whose columns run through memory (a transposed row-major matrix), or with no unit stride at all:
