@@ -12,6 +12,8 @@ const PITCH_BYTES: usize = 25 * 64;
 const STEPS: usize = 4;
 /// Steps of k between two runs of an errand: a run has a cost of its own.
 const ERRAND_STEPS: usize = 16;
+/// Vectors that an errand asks for before it copies them, or two rows of them: enough for main memory.
+const AHEAD: usize = 64;
 /// Vectors of arithmetic between asking for C and the end of a tile, in groups of steps: some hundred cycles, a trip to
 /// the third-level cache and back.
 const C_AHEAD: usize = 112;
@@ -114,6 +116,9 @@ pub(super) struct Errand<T> {
     pub pace: usize,
     /// Vectors before each tile, done by the driver.
     pub burst: usize,
+    /// Elements from what is copied to what is asked for meanwhile: the same place some rows on, so that [`AHEAD`] vectors
+    /// are under way whatever the distance between rows is.
+    pub ahead: usize,
     /// Vectors of the current row that are done.
     pub done: usize,
     /// Where the next panel's vectors go, relative to the row's place.
@@ -133,14 +138,17 @@ impl<T: Real> Errand<T> {
         panel_stride: 0,
         pace: 0,
         burst: 0,
+        ahead: 0,
         done: 0,
         offset: 0,
     };
 
-    /// Sets the pace so that the errand is done within `tiles` tiles of `depth` steps, and asks for the first two rows.
+    /// Sets the pace so that the errand is done within `tiles` tiles of `depth` steps, and asks for the first rows.
     #[inline(always)]
     pub(super) fn paced<S: Tier>(mut self, tier: S, tiles: usize, depth: usize) -> Self {
-        for row in 0..self.rows.min(2) {
+        let ahead = (AHEAD / self.vectors.max(1)).max(2);
+        self.ahead = self.from_stride.wrapping_mul(ahead);
+        for row in 0..self.rows.min(ahead) {
             for vector in 0..self.vectors {
                 tier.prefetch_far(
                     self.from.wrapping_add(row.wrapping_mul(self.from_stride).wrapping_add(vector * T::V::<S>::LANES)),
@@ -164,9 +172,7 @@ impl<T: Real> Errand<T> {
     #[inline(always)]
     pub(super) unsafe fn proceed<S: Tier>(&mut self, tier: S, mut count: usize) {
         let lanes = T::V::<S>::LANES;
-        // The same place two rows on: far enough ahead for main memory, and few enough lines to stay cached whatever the
-        // distance between rows is.
-        let ahead = self.from_stride.wrapping_mul(2);
+        let ahead = self.ahead;
         let copy = |from: *const T, to: *mut T| {
             tier.prefetch(from.wrapping_add(ahead));
             // SAFETY: the caller's promise.
