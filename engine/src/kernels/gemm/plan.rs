@@ -168,7 +168,7 @@ const fn block_columns<T>() -> usize {
 /// Whether as many cache lines, `distance` bytes apart, stay in the first-level cache together: a set holds eight of them
 /// at least, and lines that are a multiple of 4 KiB apart share one.
 fn stay_cached(distance: usize, lines: usize) -> bool {
-    let sets = 64 >> distance.trailing_zeros().clamp(6, 12) - 6;
+    let sets = 64 >> (distance.trailing_zeros().clamp(6, 12) - 6);
     lines.div_ceil(sets) <= 8
 }
 
@@ -192,4 +192,18 @@ pub(super) fn panel(index: usize, rows: &Range<usize>, height: usize) -> Range<u
 /// Panels of at most `height` rows that `rows` rows need.
 pub(super) fn panels(rows: usize, height: usize) -> usize {
     rows.div_ceil(height)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stay_cached;
+
+    #[test]
+    fn rows_that_share_sets_of_the_cache_are_told_apart() {
+        for (distance, lines, stay) in
+            [(2048, 16, true), (4096, 16, false), (8192, 6, true), (12_288, 16, false), (40, 16, true), (0, 16, false)]
+        {
+            assert_eq!(stay_cached(distance, lines), stay, "{lines} lines, {distance} bytes apart");
+        }
+    }
 }

@@ -207,3 +207,34 @@ fn integers_are_exact_f32() {
 fn integers_are_exact_f64() {
     integers::<f64>();
 }
+
+/// One panel of columns: A is read where it is, panels of the full height and a packed one with what is left, over several
+/// blocks of k; unless its rows are a multiple of 4 KiB apart.
+fn narrow<T: Scalar>() {
+    let mut rng = Rng(7);
+    for m in [6, 16, 23, 48, 600] {
+        for (n, k) in [(1, 17), (3, 401), (8, 64), (10, 512), (16, 800)].into_iter().take(scaled(5)) {
+            let problem = Problem::<T>::plain(&mut rng, Kind::Uniform, (m, n, k));
+            let expected = problem.expected();
+            for gap in [0, 5, 1024 - k % 1024] {
+                let mut layouts = [Layout::PLAIN; 4];
+                layouts[0] = Layout { gap, offset: rng.below(17), ..Layout::PLAIN };
+                let placed = problem.placed(layouts);
+                for context in contexts() {
+                    if context.isa() != Isa::Portable || context.threads() == 2 {
+                        assert_same(&expected, &placed.run(context, None).unwrap(), context, &(m, n, k, gap));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn narrow_f32() {
+    narrow::<f32>();
+}
+#[test]
+fn narrow_f64() {
+    narrow::<f64>();
+}
