@@ -113,7 +113,8 @@ fn results_written_past_the_caches_are_the_same() {
     }
     for context in contexts() {
         for len in [1, 31, 32, 64, 65, 127, 128, 200, 1000, TASK + 70] {
-            for offset in [0, 1, 5, 16] {
+            // Several tasks are the same work at every place, and take an emulator long.
+            for offset in if len > TASK { &[5][..] } else { &[0, 1, 5, 16] }.iter().copied() {
                 check::<f32>(context, len, offset);
                 check::<f64>(context, len, offset);
             }
